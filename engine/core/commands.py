@@ -45,6 +45,13 @@ class GrantLock(Command, frozen=True, kw_only=True):
     key: str
 
 
+class DenyLock(Command, frozen=True, kw_only=True):
+    """The lock is full and the definition says to refuse rather than to queue: the run ends."""
+
+    key: str
+    holders: tuple[str, ...] = ()
+
+
 class MarkStarted(Command, frozen=True, kw_only=True):
     scope: str
     step: str
@@ -72,6 +79,7 @@ class Fail(Command, frozen=True, kw_only=True):
     undo: int | None = None
     in_doubt: bool = False
     retry_after: float | None = None
+    retryable: bool = True
 
 
 class Defer(Command, frozen=True, kw_only=True):

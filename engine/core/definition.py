@@ -54,11 +54,13 @@ class Interrupt(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Escalation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who is asked, and for how many seconds, when a step is out of retries and no catch takes it.
 
-    The people choose `retry`, `skip` or `abort`; silence aborts (it never approves).
+    The people choose `retry`, `skip` or `abort`; silence aborts (it never approves). `runbook` (a link or a text) is
+    shown with the question.
     """
 
     role: str = "operator"
     expires: float = 86_400.0
+    runbook: str = ""
 
 
 class Compensate(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -199,7 +201,11 @@ class Emit(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One step. Exactly one of the eight kind fields is set, and `kind` names it. Times in seconds or templates."""
+    """One step. Exactly one of the eight kind fields is set, and `kind` names it. Times in seconds or templates.
+
+    Every target (`next`, `goto`, `otherwise`, `Map.start`) is the full id of a step of the same scope, `done` or `fail`.
+    `reads_back` is resolved from the action's signature: it can be asked what became of a try that was not answered.
+    """
 
     id: str
     kind: Kind
@@ -218,6 +224,7 @@ class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
     compensate: Compensate | None = None
     key: str | None = None
     effect: Effect = "idempotent"
+    reads_back: bool = False
     action: str | None = None
     gate: Gate | None = None
     wait: Wait | None = None
@@ -264,10 +271,15 @@ class Concurrency(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Windows(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Names of the calendar windows (policy) the run's risky steps honour, and the role that may override them."""
+    """Names of the calendar windows (policy) the run's risky steps honour, and the role that may override them.
+
+    Risky are actions whose effect is not `read`, children, and the approval of gates. `exempt` are ids of steps never
+    held: the way back must stay open in a freeze. Compensations and `on_failure` steps are never held.
+    """
 
     honour: tuple[str, ...] = ()
     override: str | None = None
+    exempt: tuple[str, ...] = ()
 
 
 class OnFailure(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -61,10 +61,14 @@ class DisarmTimer(Effect, frozen=True, kw_only=True):
 
 
 class TakeLock(Effect, frozen=True, kw_only=True):
-    """Answer with `GrantLock` once fewer than `limit` runs hold `key` (in order of asking)."""
+    """Answer with `GrantLock` once fewer than `limit` runs hold `key` (in order of asking).
+
+    With `queue` false answer at once: `GrantLock`, or `DenyLock` when it is full.
+    """
 
     key: str
     limit: int
+    queue: bool = True
 
 
 class FreeLock(Effect, frozen=True, kw_only=True):

@@ -1,0 +1,152 @@
+"""The facts of a run as a whole: how it starts, is held, undone, steered and ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.core.event import Event, Failure
+
+Json = Any
+
+
+class RunStarted(Event, frozen=True, kw_only=True):
+    workflow: str
+    digest: str
+    inputs: dict[str, Json]
+    by: str
+    at: float
+    parent: str | None = None
+    parent_scope: str = ""
+    parent_step: str = ""
+    parent_fence: int = 0
+    trigger: str | None = None
+    deadline: float | None = None
+    engine: str = ""
+    version: int = 0
+    attributes: dict[str, Json] = {}
+
+
+class LockWaited(Event, frozen=True, kw_only=True):
+    """The run asks for a lock and does nothing until it has it. With `queue` false a full lock ends the run."""
+
+    key: str
+    holders: tuple[str, ...] = ()
+    limit: int = 1
+    queue: bool = True
+
+
+class LockAcquired(Event, frozen=True, kw_only=True):
+    key: str
+
+
+class LockReleased(Event, frozen=True, kw_only=True):
+    key: str
+
+
+class WindowHeld(Event, frozen=True, kw_only=True):
+    scope: str
+    step: str
+    fence: int
+    window: str
+    until: float | None = None
+
+
+class WindowOverridden(Event, frozen=True, kw_only=True):
+    scope: str
+    step: str
+    by: str
+    reason: str
+
+
+class CompensationStarted(Event, frozen=True, kw_only=True):
+    """The undo stack will be run from its top. `steps` are the paths to undo, in that order."""
+
+    cause: Failure
+    steps: tuple[str, ...]
+    at: float
+
+
+class CompensationConcluded(Event, frozen=True, kw_only=True):
+    undone: tuple[str, ...]
+    failed: tuple[str, ...]
+    at: float
+
+
+class CommentAdded(Event, frozen=True, kw_only=True):
+    by: str
+    text: str
+    at: float
+    step: str | None = None
+
+
+class RunSuspended(Event, frozen=True, kw_only=True):
+    by: str
+    at: float
+    reason: str = ""
+
+
+class RunResumed(Event, frozen=True, kw_only=True):
+    by: str
+    at: float
+
+
+class RunCancelRequested(Event, frozen=True, kw_only=True):
+    by: str
+    at: float
+    reason: str = ""
+
+
+class RunMigrated(Event, frozen=True, kw_only=True):
+    by: str
+    at: float
+    digest: str
+    reason: str = ""
+
+
+class RunRedriven(Event, frozen=True, kw_only=True):
+    """The run goes on from `step` (a top-level step), with changed inputs if given."""
+
+    by: str
+    at: float
+    step: str
+    inputs: dict[str, Json]
+    reason: str = ""
+
+
+class CommandRefused(Event, frozen=True, kw_only=True):
+    """A command that was not done, and why."""
+
+    verb: str
+    by: str
+    code: str
+    reason: str
+    at: float
+
+
+class RunCompleted(Event, frozen=True, kw_only=True):
+    at: float
+    output: Json = None
+    ending: str = "completed"
+
+
+class RunFailed(Event, frozen=True, kw_only=True):
+    at: float
+    failure: Failure
+    ending: str = "failed"
+    output: Json = None
+
+
+class RunCancelled(Event, frozen=True, kw_only=True):
+    at: float
+    by: str = ""
+    reason: str = ""
+
+
+class RunTerminated(Event, frozen=True, kw_only=True):
+    at: float
+    by: str
+    reason: str = ""
+
+
+class RunTimedOut(Event, frozen=True, kw_only=True):
+    at: float
