@@ -19,16 +19,14 @@ from engine.contract.common import ActorView, CommandAnswer, Json, Problem
 from engine.contract.fleet import CohortView, RobotPage, RobotRow
 from engine.contract.gates import GateDetail, GatePage, GateSummary, SeatView, VoteView
 from engine.contract.rollouts import RolloutDetail, RolloutPage, RolloutSummary
-from engine.contract.runs import EventPage, EventView, GraphNode, RunDetail, RunPage, RunSummary, StepView, Waiting
+from engine.contract.runs import EventPage, EventView, RunDetail, RunPage, RunSummary
 from engine.contract.system import Changes, ConnectorHealth, EngineStatus, FeedLine, Me, WatchSnapshot
+from tests import fake_gates
+from tests import fake_rollouts as rollouts
+from tests import fake_runs as runs
 from tests import fake_world as world
 
 BASE = world.BASE
-WORKFLOWS = ("staged-rollout", "candidate-to-release", "data-to-training", "fleet-hotfix", "maintenance-case")
-STATUSES = (
-    ("completed",) * 12 + ("running",) * 4 + ("waiting",) * 2 + ("failed", "suspended", "cancelled", "compensating")
-)
-RISKY = {"gate.vote": "approve", "rollout.promote": "", "rollout.rollback": "", "rollout.resume": ""}
 
 
 @dataclass
@@ -67,15 +65,15 @@ class FakeClient:
         self.seq = 1000
         now = BASE
         self.fleet = world.robots(0 if self.empty else self.robot_count, now=now, seed=self.seed, hostile=self.hostile)
-        summaries = () if self.empty else world.rollout_summaries(now, hostile=self.hostile)
+        summaries = () if self.empty else rollouts.rollout_summaries(now, hostile=self.hostile)
         self.rollout_rows: dict[str, RolloutSummary] = {row.id: row for row in summaries}
         self.details: dict[str, RolloutDetail] = {
-            row.id: world.rollout_detail(row, self.fleet, now) for row in summaries
+            row.id: rollouts.rollout_detail(row, self.fleet, now) for row in summaries
         }
-        gates = () if self.empty else world.gate_details(now, hostile=self.hostile)
+        gates = () if self.empty else fake_gates.gate_details(now, hostile=self.hostile)
         self.gate_rows: dict[str, GateDetail] = {detail.gate.id: detail for detail in gates}
         self._runs: list[RunSummary] | None = None
-        self.lines: list[FeedLine] = [] if self.empty else self._first_lines(now)
+        self.lines: list[FeedLine] = [] if self.empty else runs.first_lines(now, self.seq, hostile=self.hostile)
         self._wake = asyncio.Event()
         self._pending: dict[str, set[str]] = {"gates": set(), "rollouts": set(), "runs": set()}
 
@@ -93,61 +91,15 @@ class FakeClient:
     @property
     def run_rows(self) -> list[RunSummary]:
         if self._runs is None:
-            self._runs = [] if self.empty else [self._run_row(number) for number in range(self.run_count, 0, -1)]
-        return self._runs
-
-    def _run_row(self, number: int) -> RunSummary:
-        generator = random.Random(self.seed * 1_000_003 + number)
-        status = generator.choice(STATUSES)
-        workflow = generator.choice(WORKFLOWS)
-        started = BASE - (self.run_count - number) * 40 - 600
-        ended = started + generator.uniform(60, 5000) if status in ("completed", "failed", "cancelled") else None
-        title = f"nav 4.{generator.randrange(9)}.{generator.randrange(9)} -> {generator.choice(world.SITES)[0]}"
-        if self.hostile and number % 5 == 0:
-            title = world.HOSTILE[(number // 5) % len(world.HOSTILE)]
-        return RunSummary(
-            id=f"run-{number}",
-            workflow=workflow,
-            title=title,
-            status=status,
-            started_at=started,
-            updated_at=ended or BASE - generator.uniform(1, 600),
-            ended_at=ended,
-            ending="done" if status == "completed" else "",
-            waiting_on="2 of 2 seats (release-manager)" if status == "waiting" else "",
-            step=generator.choice(("preflight", "signoff", "stages#1.observe", "dispatch")) if ended is None else "",
-            started_by=generator.choice(("mara", "dana", "piet", "policy")),
-            gates=1 if status == "waiting" else 0,
-            attention="out of retries" if status == "failed" else "",
-            version=1,
-        )
-
-    def _first_lines(self, now: float) -> list[FeedLine]:
-        texts = (
-            ("StepCompleted", "engine", "dispatch done on 9 robots", "info"),
-            ("SampleJudged", "policy", "canary FAIL: interventions 2.7x control [1.3 5.2], E 30", "alarm"),
-            ("RolloutPaused", "policy", "run-192 paused by policy; owner acknowledged", "warning"),
-            ("GateOpened", "engine", "run-195 asks for sign-off: 118 robots", "notice"),
-            ("VoteCast", "dana", "approved promotion of run-194 to 30 %", "notice"),
-            ("VoteRefused", "mara", "vote refused: started this run", "warning"),
-        )
-        rows = []
-        for index in range(60):
-            kind, actor, text, level = texts[index % len(texts)]
-            if self.hostile and index % 4 == 0:
-                text = world.HOSTILE[(index // 4) % len(world.HOSTILE)]
-            rows.append(
-                FeedLine(
-                    seq=self.seq - index,
-                    at=now - index * 37,
-                    run=f"run-{190 + index % 9}",
-                    type=kind,
-                    actor=actor,
-                    text=text,
-                    level=level,
-                )
+            self._runs = (
+                []
+                if self.empty
+                else [
+                    runs.run_row(number, self.run_count, seed=self.seed, hostile=self.hostile)
+                    for number in range(self.run_count, 0, -1)
+                ]
             )
-        return rows
+        return self._runs
 
     def _status(self) -> EngineStatus:
         return EngineStatus(
@@ -252,93 +204,11 @@ class FakeClient:
         await self._answer()
         row = next((row for row in self.run_rows if row.id == run), None)
         if row is None and run in self.rollout_rows:
-            one = self.rollout_rows[run]
-            row = RunSummary(
-                id=run,
-                workflow="staged-rollout",
-                title=f"{one.artifact} {one.version} -> {one.cohort}",
-                status="running",
-                started_at=one.started_at,
-                updated_at=one.updated_at,
-                step="stages#1.observe",
-                started_by=one.started_by,
-            )
+            row = runs.row_of_rollout(self.rollout_rows[run])
         if row is None:
             raise Refused(Problem(code="not_found", reason=f"no run {run}", fix="look it up in the list of runs"), 404)
-        names = ("preflight", "signoff", "stages", "dispatch", "observe", "verdict", "promote", "rollback", "finish")
-        kinds = ("action", "gate", "map", "action", "observe", "choice", "gate", "action", "emit")
-        graph = []
-        for index, (name, kind) in enumerate(zip(names, kinds, strict=True)):
-            edges: tuple[tuple[str, str], ...] = (("next", names[index + 1] if index + 1 < len(names) else "done"),)
-            if kind == "choice":
-                edges = (("PASS", "promote"), ("FAIL", "rollback"), ("else", "observe"))
-            graph.append(
-                GraphNode(
-                    id=name,
-                    name=name,
-                    kind=kind,
-                    title=name.title(),
-                    edges=edges,
-                    parent="stages" if 2 < index < 7 else "",
-                )
-            )
-        steps = tuple(
-            StepView(
-                path=name if index < 3 else f"stages#1.{name}",
-                step=name,
-                kind=kinds[index],
-                status="completed" if index < 4 else "waiting",
-                fence=index + 1,
-                attempt=2 if index == 3 else 1,
-                started_at=row.started_at + index * 60,
-                ended_at=row.started_at + index * 60 + 40 if index < 4 else None,
-                due=self.now() + 3000 if index == 4 else None,
-                input={"robots": 10, "note": world.HOSTILE[1] if self.hostile else "canary"},
-                output={"ok": 9, "failed": 1} if index < 4 else None,
-            )
-            for index, name in enumerate(names[:5])
-        )
-        waiting = (
-            (
-                Waiting(
-                    path="stages#1.observe",
-                    what="120 of 300 robot-hours of exposure",
-                    until=self.now() + 3000,
-                    then="INCONCLUSIVE: extends the soak once",
-                    can=("rollout.extend", "rollout.pause"),
-                ),
-                Waiting(
-                    path="signoff",
-                    what="2 of 2 seats",
-                    who=("dana", "piet"),
-                    until=self.now() + 3600,
-                    then="holds",
-                    can=("gate.vote",),
-                    gate="run-195.7",
-                ),
-            )
-            if row.status in ("running", "waiting")
-            else ()
-        )
-        return RunDetail(
-            run=row,
-            definition=f"{row.workflow} v3",
-            digest=world.digest(row.workflow),
-            inputs={"artifact": "nav", "version": "4.8.1", "cohort": "EU-AMR"},
-            graph=tuple(graph),
-            steps=steps,
-            waiting=waiting,
-            rollout=run if run in self.rollout_rows else "",
-            error="unavailable: 503 from update server" if row.status == "failed" else "",
-            verbs={
-                "run.suspend": "" if row.status == "running" else f"run is {row.status}",
-                "run.resume": "run is not suspended",
-                "run.cancel": "" if row.ended_at is None else f"run is {row.status}",
-                "run.terminate": "needs the role admin",
-                "run.retry": "nothing failed",
-                "run.redrive": "run has not ended",
-                "run.comment": "",
-            },
+        return runs.run_detail(
+            row, now=self.now(), rollout=run if run in self.rollout_rows else "", hostile=self.hostile
         )
 
     async def events(self, run: str = "", *, after: int = 0, limit: int = 200) -> EventPage:
@@ -590,45 +460,33 @@ class FakeClient:
             if self.lost:
                 raise EngineUnreachable("the link was lost")
             gates = [self.gate_rows[name].gate for name in self._pending["gates"]]
-            changed: list[RunSummary] = []
-            lines: list[FeedLine] = []
-            if self.live and self.run_rows:
-                self.seq += 1
-                index = generator.randrange(min(40, len(self.run_rows)))
-                row = self.run_rows[index]
-                row = replace(
-                    row,
-                    updated_at=self.now(),
-                    version=row.version + 1,
-                    status=generator.choice(("running", "waiting", "running")),
-                )
-                self.run_rows[index] = row
-                changed.append(row)
-                lines.append(
-                    FeedLine(
-                        seq=self.seq,
-                        at=self.now(),
-                        run=row.id,
-                        type="StepCompleted",
-                        actor="engine",
-                        text=f"{row.workflow} goes on",
-                    )
-                )
-                self.lines.insert(0, lines[0])
-                del self.lines[500:]
+            changed, lines = self._live_change(generator)
             update = Changes(
                 seq=self.seq,
                 at=self.now(),
                 sent=time.time(),
-                runs=tuple(changed),
+                runs=changed,
                 gates=tuple(row for row in gates if row.state == "open"),
                 closed_gates=tuple(row.id for row in gates if row.state != "open"),
                 rollouts=tuple(self.rollout_rows[name] for name in self._pending["rollouts"]),
-                lines=tuple(lines),
+                lines=lines,
             )
             for group in self._pending.values():
                 group.clear()
             yield update
+
+    def _live_change(self, generator: random.Random) -> tuple[tuple[RunSummary, ...], tuple[FeedLine, ...]]:
+        if not self.live or not self.run_rows:
+            return (), ()
+        self.seq += 1
+        index = generator.randrange(min(40, len(self.run_rows)))
+        row = self.run_rows[index]
+        status = generator.choice(("running", "waiting", "running"))
+        row = self.run_rows[index] = replace(row, updated_at=self.now(), version=row.version + 1, status=status)
+        line = runs.step_line(self.seq, self.now(), row)
+        self.lines.insert(0, line)
+        del self.lines[500:]
+        return (row,), (line,)
 
     async def close(self) -> None:
         self.closed = True
