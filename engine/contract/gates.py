@@ -6,9 +6,14 @@ from engine.contract.common import Json, Page, View
 
 
 class SeatView(View, frozen=True, kw_only=True):
+    """Who may fill it: holders of `role`, members of `group`, or one `person` (exactly one is set)."""
+
     label: str
     count: int
     filled_by: tuple[str, ...] = ()
+    role: str = ""
+    group: str = ""
+    person: str = ""
 
 
 class VoteView(View, frozen=True, kw_only=True):
@@ -19,6 +24,7 @@ class VoteView(View, frozen=True, kw_only=True):
     on_behalf_of: str | None = None
     void: bool = False
     refused: str = ""
+    via: str = ""
 
 
 class GateSummary(View, frozen=True, kw_only=True):

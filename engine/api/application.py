@@ -1,0 +1,236 @@
+"""The routes. Reads go to threads, commands to the host; every refusal leaves as a `Problem`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from engine.api import feed, history, views
+from engine.api.access import Caller, caller_of, me, permit
+from engine.api.door import VERSION, Door
+from engine.api.openapi import describe
+from engine.api.perform import LARGEST, perform
+from engine.api.problems import Denied, answer, not_found, refuse
+from engine.contract.common import Problem
+from engine.contract.fleet import CohortView, RobotPage, RobotRow
+from engine.contract.gates import GateDetail, GatePage
+from engine.contract.rollouts import RolloutDetail, RolloutPage
+from engine.contract.runs import EventPage, RunDetail, RunPage, Waiting
+from engine.contract.system import EngineStatus, Me, VerifyReport, WatchSnapshot, WorkflowView
+
+log = logging.getLogger("quarterdeck.api")
+Query = dict[str, str]
+Read = Callable[[Door, Caller, dict[str, str], Query], Any]
+_MOST = 1000
+
+
+def _limit(query: Query, usual: int) -> int:
+    return max(1, min(_MOST, _number(query, "limit", usual)))
+
+
+def _number(query: Query, name: str, usual: int) -> int:
+    text = query.get(name, "")
+    if not text:
+        return usual
+    try:
+        return int(text)
+    except ValueError:
+        raise Denied(422, "bad_input", f"{name} is a whole number, not {text[:40]!r}", field=name) from None
+
+
+def _found(value: Any, what: str, name: str) -> Any:
+    if value is None:
+        raise not_found(what, name[:100])
+    return value
+
+
+def _runs(door: Door, caller: Caller, at: dict[str, str], q: Query) -> RunPage:
+    kept = {name: q[name] for name in ("status", "workflow", "text", "sort", "cursor") if q.get(name)}
+    return door.reads.run_page(**kept, limit=_limit(q, 50))
+
+
+def _run(door: Door, caller: Caller, at: dict[str, str], q: Query) -> RunDetail:
+    detail: RunDetail = _found(door.reads.run_detail(at["run"]), "run", at["run"])
+    return detail
+
+
+def _explain(door: Door, caller: Caller, at: dict[str, str], q: Query) -> tuple[Waiting, ...]:
+    return _run(door, caller, at, q).waiting
+
+
+def _events(door: Door, caller: Caller, at: dict[str, str], q: Query) -> EventPage:
+    run = at.get("run", q.get("run", ""))
+    return views.events_page(door.reads.events(run=run, after=_number(q, "after", 0), limit=_limit(q, 200)))
+
+
+def _gate(door: Door, caller: Caller, at: dict[str, str], q: Query) -> GateDetail:
+    return views.gate_for(door, caller, _found(door.reads.gate_detail(at["gate"]), "gate", at["gate"]))
+
+
+def _gates(door: Door, caller: Caller, at: dict[str, str], q: Query) -> GatePage:
+    return views.gate_page(door, caller, door.reads.gate_page(state=q.get("state", "open"), limit=_limit(q, 200)))
+
+
+def _robots(door: Door, caller: Caller, at: dict[str, str], q: Query) -> RobotPage:
+    return door.rollouts.robot_page(text=q.get("text", ""), cursor=q.get("cursor", ""), limit=_limit(q, _MOST))
+
+
+# path -> (what it gives, what it is for, query parameters, how)
+READS: dict[str, tuple[Any, str, tuple[str, ...], Read]] = {
+    "/v1/status": (EngineStatus, "How the engine is.", (), lambda d, c, at, q: d.status()),
+    "/v1/me": (Me, "Who the kernel says you are.", (), lambda d, c, at, q: me(d, c)),
+    "/v1/watch": (WatchSnapshot, "All that the first screen needs.", (), lambda d, c, at, q: views.watch(d, c)),
+    "/v1/runs": (RunPage, "Runs, newest first.", ("status", "workflow", "text", "sort", "cursor", "limit"), _runs),
+    "/v1/runs/{run}": (RunDetail, "Everything about one run.", (), _run),
+    "/v1/runs/{run}/events": (EventPage, "The events of one run.", ("after", "limit"), _events),
+    "/v1/runs/{run}/explain": (tuple[Waiting, ...], "What it waits for, who can move it, until when.", (), _explain),
+    "/v1/events": (EventPage, "All events, in order.", ("run", "after", "limit"), _events),
+    "/v1/gates": (GatePage, "Questions to people, by deadline.", ("state", "limit"), _gates),
+    "/v1/gates/{gate}": (GateDetail, "One question with its evidence.", (), _gate),
+    "/v1/rollouts": (
+        RolloutPage,
+        "Rollouts, newest first.",
+        ("limit",),
+        lambda d, c, at, q: d.rollouts.rollout_page(limit=_limit(q, 50)),
+    ),
+    "/v1/rollouts/{rollout}": (
+        RolloutDetail,
+        "One rollout: stages, signals, verdicts, robots.",
+        (),
+        lambda d, c, at, q: _found(d.rollouts.rollout_detail(at["rollout"]), "rollout", at["rollout"]),
+    ),
+    "/v1/robots": (RobotPage, "The fleet.", ("text", "cursor", "limit"), _robots),
+    "/v1/robots/{robot}": (
+        RobotRow,
+        "One robot.",
+        (),
+        lambda d, c, at, q: _found(d.rollouts.robot(at["robot"]), "robot", at["robot"]),
+    ),
+    "/v1/cohorts": (tuple[CohortView, ...], "Frozen target lists.", (), lambda d, c, at, q: d.rollouts.cohorts()),
+    "/v1/workflows": (tuple[WorkflowView, ...], "Registered workflows.", (), lambda d, c, at, q: d.reads.workflows()),
+    "/v1/workflows/{name}": (
+        WorkflowView,
+        "One workflow with its text.",
+        (),
+        lambda d, c, at, q: _found(d.reads.workflow(at["name"]), "workflow", at["name"]),
+    ),
+    "/v1/history/verify": (VerifyReport, "Recomputes the whole hash chain.", (), lambda d, c, at, q: d.reads.verify()),
+}
+
+
+def application(door: Door) -> Starlette:
+    """The ASGI application. No middleware of Starlette's base class stands in it: it buffers streams."""
+
+    async def command(request: Request, caller: Caller) -> Response:
+        return answer(await perform(door, caller, request.path_params["verb"], await body_of(request)))
+
+    async def validate(request: Request, caller: Caller) -> Response:
+        text = await body_of(request)
+        try:
+            findings = await asyncio.to_thread(door.validate, text.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise Denied(400, "malformed", f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
+        return answer(findings)
+
+    async def live(request: Request, caller: Caller) -> Response:
+        query = dict(request.query_params)
+        last = request.headers.get("last-event-id", "")
+        after = _number({"Last-Event-ID": last}, "Last-Event-ID", 0) if last else _number(query, "after", 0)
+        mode = query.get("mode", "changes")
+        if mode not in ("changes", "events"):
+            raise Denied(422, "bad_input", f"the feed has no mode {mode[:40]!r}", fix="changes or events", field="mode")
+        body = feed.events(door, after, query.get("run", "")) if mode == "events" else feed.changes(door, caller, after)
+        return StreamingResponse(body, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    async def export(request: Request, caller: Caller) -> Response:
+        permit(door, caller, "history.export", "export the history")
+        query = dict(request.query_params)
+        rows = history.export(door, run=query.get("run", ""), after=_number(query, "after", 0))
+        return StreamingResponse(rows, media_type="application/x-ndjson")
+
+    async def openapi(request: Request, caller: Caller) -> Response:
+        reads = {path: (kind, says, queries) for path, (kind, says, queries, _) in READS.items()}
+        return answer(describe(reads, VERSION))
+
+    def read(how: Read) -> Callable[[Request, Caller], Awaitable[Response]]:
+        async def endpoint(request: Request, caller: Caller) -> Response:
+            query = dict(request.query_params)
+            return answer(await asyncio.to_thread(how, door, caller, request.path_params, query))
+
+        return endpoint
+
+    def guarded(endpoint: Callable[[Request, Caller], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        async def route(request: Request) -> Response:
+            try:
+                return await endpoint(request, await caller_of(request, door))
+            except Denied as denied:
+                return refuse(denied)
+            except Exception as error:  # noqa: BLE001 - the last net: said in words, logged in full
+                return _failed(request, error)
+
+        return route
+
+    routes = [Route(path, guarded(read(how)), methods=["GET"]) for path, (_, _, _, how) in READS.items()]
+    routes += [
+        Route("/v1/commands/{verb}", guarded(command), methods=["POST"]),
+        Route("/v1/workflows/validate", guarded(validate), methods=["POST"]),
+        Route("/v1/history/export", guarded(export), methods=["GET"]),
+        Route("/v1/feed", guarded(live), methods=["GET"]),
+        Route("/v1/openapi.json", guarded(openapi), methods=["GET"]),
+    ]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _http})
+
+
+async def body_of(request: Request) -> bytes:
+    """The body, given up as soon as it is too large, whatever its header claims."""
+    too_large = Denied(413, "too_large", f"a request holds at most {LARGEST} bytes", field="body")
+    claimed = request.headers.get("content-length", "0")
+    if claimed.isdigit() and int(claimed) > LARGEST:
+        raise too_large
+    parts, size = [], 0
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > LARGEST:
+                raise too_large
+            parts.append(part)
+    except ClientDisconnect:
+        raise Denied(400, "malformed", "the body was cut short") from None
+    return b"".join(parts)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    status = getattr(error, "status_code", 500)
+    if status == 404:
+        return refuse(
+            Denied(404, "not_found", f"there is nothing at {request.url.path[:200]}", fix="see /v1/openapi.json")
+        )
+    if status == 405:
+        return refuse(Denied(405, "bad_method", f"{request.method} is not for {request.url.path[:200]}"))
+    return answer(Problem(code=f"http_{status}", reason=str(getattr(error, "detail", ""))), status)
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    """What nobody foresaw, and a journal that can't write: said in words, without anything of the inside."""
+    kind = type(error).__name__
+    advice = getattr(error, "advice", "")
+    if advice:  # the store's own errors say what was kept and what to do
+        return refuse(Denied(503, _snake(kind), str(error), fix=advice))
+    log.exception("%s %s failed", request.method, request.url.path)
+    return refuse(
+        Denied(
+            500, "internal", f"the engine failed on this request ({kind})", fix="see the engine's log: qd engine logs"
+        )
+    )
+
+
+def _snake(name: str) -> str:
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")

@@ -1,0 +1,107 @@
+"""What doing a dangerous thing means, before it is done: sentences, and the phrase that has to be typed for it.
+
+The phrase is made from what would be touched, so that it can't be typed by habit, and it is computed again when the
+command arrives: when the blast radius has changed in between, the old phrase no longer fits.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from engine.api import verbs
+from engine.api.door import Door
+from engine.contract.rollouts import RolloutDetail, StageView
+
+
+class Consequences(Struct, frozen=True):
+    sentences: tuple[str, ...] = ()
+    phrase: str = ""
+
+
+NONE = Consequences()
+
+
+def consequences(door: Door, verb: str, target: str, args: verbs.Args) -> Consequences:
+    """Reads the journal: call it in a thread. Unknown targets have none; the host will say that they are unknown."""
+    if isinstance(args, verbs.GateVote):
+        return _vote(door, target, args)
+    if verb.startswith("rollout.") and target:
+        detail = door.rollouts.rollout_detail(target)
+        return _rollout(verb, detail, args) if detail else NONE
+    if isinstance(args, verbs.RunTerminate):
+        return Consequences((f"{target} ends at once and nothing is undone",), f"terminate {target}")
+    if isinstance(args, verbs.RunSkip):
+        return Consequences((f"{target} goes on as if {args.path} had been done",), f"skip {args.path}")
+    if isinstance(args, verbs.RunOverrideWindow):
+        return Consequences((f"{args.path} of {target} acts inside a frozen window",), f"override {args.path}")
+    return NONE
+
+
+def fits(typed: str, phrase: str) -> bool:
+    """Spaces may differ, nothing else."""
+    return typed.split() == phrase.split()
+
+
+def _vote(door: Door, gate: str, args: verbs.GateVote) -> Consequences:
+    detail = door.reads.gate_detail(gate)
+    if detail is None:
+        return NONE
+    if args.answer != "approve":
+        return Consequences((detail.on_reject,) if args.answer == "reject" and detail.on_reject else ())
+    left = max(0, detail.gate.seats_open - 1)
+    seats = (
+        f"{left} more seat{'s' if left != 1 else ''} to fill after this vote"
+        if left
+        else "this vote fills the last seat"
+    )
+    return Consequences((*detail.consequences, seats), detail.phrase)
+
+
+def _rollout(verb: str, detail: RolloutDetail, args: verbs.Args) -> Consequences:
+    head = detail.rollout
+    stage = _stage(detail, head.stage_index)
+    split = _split(detail)
+    if verb == "rollout.rollback":
+        plan = detail.rollback
+        if plan is None:
+            return Consequences(("how far this can be undone is not known yet", *split))
+        said = [f"{plan.feasible} of {plan.robots} robots go back to {plan.to_version or head.previous}"]
+        if plan.estimate_s:
+            said[0] += f", about {max(1, round(plan.estimate_s / 60))} min"
+        said += [f"{robot} can't go back: {reason}" for robot, reason in plan.blocked[:5]]
+        if len(plan.blocked) > 5:
+            said.append(f"and {len(plan.blocked) - 5} more that can't")
+        said += [f"{robot} is on hold and stays as it is" for robot in plan.on_hold[:5]]
+        return Consequences(tuple(said), plan.phrase or f"rollback {plan.robots} {head.cohort or head.id}")
+    if verb == "rollout.promote":
+        following = _stage(detail, head.stage_index + 1)
+        if following is None:
+            return Consequences(("this is the last stage: promoting completes the rollout",), f"promote {head.id}")
+        sites = f", {len(following.sites)} sites" if following.sites else ""
+        return Consequences(
+            (f"+{following.size} robots{sites} get {head.version}", *split),
+            f"promote {following.size} {following.name}",
+        )
+    if verb == "rollout.resume":
+        left = max(
+            0, (stage.size if stage else head.robots) - (stage.counts.executed if stage else head.counts.executed)
+        )
+        name = stage.name if stage else head.id
+        return Consequences((f"{left} robots of {name} may be updated again", *split), f"resume {left} {name}")
+    if verb in ("rollout.pause", "rollout.hold"):
+        return Consequences(split)
+    if isinstance(args, verbs.RolloutExtend):
+        return Consequences((f"the soak of {stage.name if stage else head.stage} lasts {args.hours:g} h longer",))
+    return NONE
+
+
+def _stage(detail: RolloutDetail, index: int) -> StageView | None:
+    return next((stage for stage in detail.stages if stage.index == index), None)
+
+
+def _split(detail: RolloutDetail) -> tuple[str, ...]:
+    """What a stop leaves behind: shown before it is pressed."""
+    if detail.split is None:
+        return ()
+    done, busy, never = detail.split
+    return (f"{done} robots have finished and stay, {busy} are in progress and finish, {never} never start",)

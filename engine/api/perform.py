@@ -1,0 +1,182 @@
+"""One command, from its bytes to its answer: shape, permission, phrase, then the host, which alone decides and records.
+
+Votes are not filtered by the policy here: the core is their only judge, so that a refused one is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from engine.api import verbs
+from engine.api.access import Caller, permit
+from engine.api.consequences import NONE, Consequences, consequences, fits
+from engine.api.door import Door, Host
+from engine.api.problems import Denied, malformed
+from engine.contract.common import CommandAnswer, Json
+from engine.core import commands as core
+
+LARGEST = 1024 * 1024
+"""Bytes a request may hold."""
+ROLLOUT_WORKFLOW = "staged-rollout"
+_READ = msgspec.json.Decoder(verbs.Request)
+_STATUS = {"not_found": 404, "bad_input": 422, "bad_form": 422, "bad_answer": 422, "wrong_role": 403, "excluded": 403}
+
+
+async def perform(door: Door, caller: Caller, name: str, body: bytes) -> CommandAnswer:
+    """Raises `Denied` with what is wrong, or with the host's refusal."""
+    verb = verbs.VERBS.get(name)
+    if verb is None:
+        near = difflib.get_close_matches(name, verbs.VERBS, 1)
+        raise Denied(
+            404, "unknown_verb", f"there is no verb {name[:60]}", fix=f"did you mean {near[0]}?" if near else ""
+        )
+    request, args = _shaped(verb, body)
+    if not name.startswith("gate."):
+        permit(door, caller, name, verb.says, await _scope(door, name, request.target))
+    if name == "engine.stop":
+        return _stop(door, request)
+    known = await asyncio.to_thread(door.host.answered, request.id)
+    meant = NONE
+    if known is None:
+        meant = await asyncio.to_thread(consequences, door, name, request.target, args)
+        if not request.preview and meant.phrase and (verb.risk or name == "gate.vote"):
+            _typed(getattr(args, "phrase", ""), meant)
+    done = await _ask(door, caller, name, request, args)
+    if done.refusal is not None:
+        refusal = done.refusal
+        status = _STATUS.get(refusal.code, 409)
+        raise Denied(status, refusal.code, refusal.reason, fix=refusal.fix, field=refusal.field)
+    return CommandAnswer(
+        id=request.id,
+        verb=name,
+        target=done.run or request.target,
+        seq=done.seq,
+        events=tuple(done.events),
+        result=done.result,
+        preview=request.preview,
+        consequences=meant.sentences,
+        phrase=meant.phrase,
+    )
+
+
+def _shaped(verb: verbs.Verb, body: bytes) -> tuple[verbs.Request, verbs.Args]:
+    try:
+        request = _READ.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise malformed(error) from error
+    if verb.needs_target and not request.target:
+        raise Denied(422, "missing_field", f"{verb.name} needs a target", field="target")
+    try:
+        return request, msgspec.convert(request.args, verb.args, strict=True)
+    except msgspec.ValidationError as error:
+        raise malformed(error, within="args") from error
+
+
+def _typed(typed: str, meant: Consequences) -> None:
+    if fits(typed, meant.phrase):
+        return
+    said = "; ".join(meant.sentences)
+    if not typed:
+        raise Denied(
+            422,
+            "phrase_required",
+            said or "this needs a typed phrase",
+            fix=f"type: {meant.phrase}",
+            field="args.phrase",
+        )
+    raise Denied(
+        409,
+        "phrase_mismatch",
+        f"the phrase does not fit what would be touched now ({said})",
+        fix=f"type: {meant.phrase}",
+        field="args.phrase",
+    )
+
+
+async def _scope(door: Door, name: str, target: str) -> dict[str, Json]:
+    """Where a verb acts, as far as the policy can bind roles to it."""
+    if not name.startswith("rollout.") or not target:
+        return {}
+    detail = await asyncio.to_thread(door.rollouts.rollout_detail, target)
+    if detail is None:
+        return {}
+    sites = sorted({site for stage in detail.stages for site in stage.sites})
+    return {"cohort": detail.rollout.cohort, "site": sites}
+
+
+def _stop(door: Door, request: verbs.Request) -> CommandAnswer:
+    if not request.preview:
+        door.stopping.set()
+    return CommandAnswer(id=request.id, verb="engine.stop", preview=request.preview)
+
+
+async def _ask(door: Door, caller: Caller, name: str, request: verbs.Request, args: Any) -> Any:
+    host: Host = door.host
+    who: dict[str, Any] = {"id": request.id, "actor": caller.actor()}
+    if name in ("run.start", "rollout.start"):
+        workflow = request.target if name == "run.start" else ROLLOUT_WORKFLOW
+        attributes = getattr(args, "attributes", {})
+        return await host.start_run(workflow, args.inputs, attributes=attributes, preview=request.preview, **who)
+    if name == "workflow.register":
+        if request.preview:
+            raise Denied(422, "bad_input", "a registration has no preview: validate it instead", field="preview")
+        return await host.register(args.text, **who)
+    run = request.target.rpartition(".")[0] if name.startswith("gate.") else request.target
+    return await host.submit(run, _COMMANDS[name](caller, request, args), preview=request.preview, **who)
+
+
+def _signal(event: str, data: dict[str, Json], caller: Caller, request: verbs.Request) -> core.Command:
+    return core.ReceiveEvent(event=event, id=request.id, data=data, by=caller.person)
+
+
+def _custom_signal(c: Caller, r: verbs.Request, a: Any) -> core.Command:
+    if a.event.startswith("rollout."):
+        raise Denied(422, "bad_input", f"{a.event} is a verb of its own", fix=f"use {a.event}", field="args.event")
+    return _signal(a.event, a.data, c, r)
+
+
+def _rollout_verb(event: str) -> Callable[[Caller, verbs.Request, Any], core.Command]:
+    return lambda c, r, a: _signal(event, verbs.payload(a), c, r)
+
+
+_COMMANDS: dict[str, Callable[[Caller, verbs.Request, Any], core.Command]] = {
+    "run.suspend": lambda c, r, a: core.Suspend(by=c.person, reason=a.reason),
+    "run.resume": lambda c, r, a: core.Resume(by=c.person),
+    "run.cancel": lambda c, r, a: core.Cancel(by=c.person, reason=a.reason),
+    "run.terminate": lambda c, r, a: core.Terminate(by=c.person, reason=a.reason),
+    "run.retry": lambda c, r, a: core.RetryStep(by=c.person, path=a.path),
+    "run.skip": lambda c, r, a: core.SkipStep(by=c.person, path=a.path, reason=a.reason, output=a.output),
+    "run.redrive": lambda c, r, a: core.Redrive(by=c.person, step=a.step, reason=a.reason, inputs=a.inputs),
+    "run.migrate": lambda c, r, a: core.Migrate(by=c.person, digest=a.digest, reason=a.reason),
+    "run.comment": lambda c, r, a: core.Comment(by=c.person, text=a.text, step=a.step),
+    "run.override-window": lambda c, r, a: core.OverrideWindow(voter=c.voter(), path=a.path, reason=a.reason),
+    "run.signal": _custom_signal,
+    "gate.vote": lambda c, r, a: core.Vote(
+        gate=r.target,
+        voter=c.voter(),
+        answer=a.answer,
+        evidence_digest=a.evidence_digest,
+        rationale=a.rationale,
+        form=a.form,
+    ),
+    "gate.withdraw": lambda c, r, a: core.WithdrawVote(gate=r.target, voter=c.voter()),
+    "gate.delegate": lambda c, r, a: core.Delegate(gate=r.target, voter=c.voter(), to=a.to, until=a.until),
+    "gate.claim": lambda c, r, a: core.Claim(gate=r.target, voter=c.voter()),
+    "gate.ask": lambda c, r, a: core.AskInfo(gate=r.target, voter=c.voter(), question=a.question),
+    **{
+        name: _rollout_verb(name)
+        for name in (
+            "rollout.pause",
+            "rollout.hold",
+            "rollout.resume",
+            "rollout.promote",
+            "rollout.rollback",
+            "rollout.extend",
+        )
+    },
+}

@@ -1,0 +1,120 @@
+"""What the journal gives, as this caller is shown it: events with their sentence, gates with "may I"."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from engine.api import sentences
+from engine.api.access import Caller, me
+from engine.api.door import Door
+from engine.contract.common import ActorView
+from engine.contract.gates import GateDetail, GatePage, GateSummary
+from engine.contract.runs import EventPage, EventView
+from engine.contract.system import FeedLine, WatchSnapshot
+
+_FEED = 60
+_ATTENTION = 40
+
+
+def event_view(row: Any) -> EventView:
+    """A committed event, or one read back, with its sentence."""
+    data = row.data
+    if isinstance(data, bytes | memoryview | msgspec.Raw):
+        data = msgspec.json.decode(bytes(data))
+    elif isinstance(data, msgspec.Struct):
+        data = msgspec.to_builtins(data)
+    text, _ = sentences.sentence(row.type, data if isinstance(data, dict) else {})
+    actor = row.actor
+    if not isinstance(actor, ActorView):
+        actor = ActorView(kind=actor.kind, id=actor.id, via=actor.via, on_behalf_of=actor.on_behalf_of)
+    digest = getattr(row, "hash", "")  # a live event carries none: its place in the chain is read with the history
+    return EventView(
+        seq=row.seq,
+        run=row.run,
+        n=row.n,
+        type=row.type,
+        at=row.at,
+        actor=actor,
+        cause=row.cause,
+        data=data,
+        text=text,
+        hash=digest,
+    )
+
+
+def feed_line(view: EventView) -> FeedLine:
+    """An event as one line of the feed."""
+    text, level = sentences.sentence(view.type, view.data if isinstance(view.data, dict) else {})
+    return FeedLine(seq=view.seq, at=view.at, run=view.run, type=view.type, actor=view.actor.id, text=text, level=level)
+
+
+def events_page(page: EventPage) -> EventPage:
+    return msgspec.structs.replace(page, rows=tuple(event_view(row) for row in page.rows))
+
+
+def gates_for(door: Door, caller: Caller, gates: Sequence[GateSummary]) -> tuple[GateSummary, ...]:
+    """Each gate with `mine` filled for this caller."""
+    shown = []
+    for gate in gates:
+        detail = door.reads.gate_detail(gate.id) if gate.state == "open" else None
+        shown.append(msgspec.structs.replace(gate, mine=why_not(detail, caller)) if detail else gate)
+    return tuple(shown)
+
+
+def gate_page(door: Door, caller: Caller, page: GatePage) -> GatePage:
+    return msgspec.structs.replace(page, rows=gates_for(door, caller, page.rows))
+
+
+def gate_for(door: Door, caller: Caller, detail: GateDetail) -> GateDetail:
+    mine = why_not(detail, caller) if detail.gate.state == "open" else f"the gate is {detail.gate.state}"
+    return msgspec.structs.replace(detail, gate=msgspec.structs.replace(detail.gate, mine=mine))
+
+
+def why_not(detail: GateDetail, caller: Caller) -> str:
+    """Why this caller can't vote; empty when they can. A hint for the eye: the core judges the vote itself."""
+    if caller.person in detail.excluded:
+        return f"{caller.person} is excluded (four eyes)"
+    for vote in detail.votes:
+        if vote.person == caller.person and not vote.void and not vote.refused:
+            return f"{caller.person} voted {vote.answer}"
+    if not detail.seats:
+        return ""
+    for seat in detail.seats:
+        held = seat.role in caller.roles or seat.group in caller.groups or seat.person == caller.person
+        unknown = not (seat.role or seat.group or seat.person)
+        if (held or unknown) and len(seat.filled_by) < seat.count:
+            return ""
+    return "needs " + ", ".join(seat.label for seat in detail.seats if len(seat.filled_by) < seat.count)
+
+
+def watch(door: Door, caller: Caller) -> WatchSnapshot:
+    """The first screen in one answer. `seq` is read first, so that the feed from there on misses nothing."""
+    seq = door.reads.head()
+    attention = door.reads.run_page(status="attention", limit=_ATTENTION)
+    return WatchSnapshot(
+        status=door.status(),
+        me=me(door, caller),
+        seq=seq,
+        needs=gates_for(door, caller, door.reads.gate_page(state="open", limit=200).rows),
+        rollouts=door.rollouts.rollout_page(limit=50).rows,
+        runs=attention.rows,
+        feed=_recent(door, seq),
+        counts=door.reads.counts(),
+    )
+
+
+def _recent(door: Door, head: int) -> tuple[FeedLine, ...]:
+    """The newest lines worth reading, oldest first. Machinery is left out, so a few pages may have to be looked at."""
+    lines: list[FeedLine] = []
+    upper, deadline = head, time.monotonic() + 0.05
+    while upper > 0 and len(lines) < _FEED and time.monotonic() < deadline:
+        lower = max(0, upper - 200)
+        rows = [row for row in door.reads.events(after=lower, limit=200).rows if row.seq <= upper]
+        news = [feed_line(event_view(row)) for row in rows if not sentences.is_noise(row.type)]
+        lines = news + lines
+        upper = lower
+    return tuple(lines[-_FEED:])
