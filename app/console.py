@@ -1,0 +1,433 @@
+"""The console: one Textual app that holds the model, one task that listens to the engine, and the screens.
+
+Rules: nothing here waits for the engine on the way to a keypress; the engine may come and go, the console stays, keeps
+what it knows and says how old it is; whatever ends us, the terminal is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import select
+import signal
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app import crash, terminal
+
+terminal.prepare()
+
+from textual.app import App, ScreenStackError  # noqa: E402  Textual reads its settings when it is imported
+from textual.binding import Binding  # noqa: E402
+from textual.color import Color  # noqa: E402
+from textual.filter import LineFilter  # noqa: E402
+from textual.screen import Screen  # noqa: E402
+
+import themes  # noqa: E402
+from engine.contract.client import EngineUnreachable, Refused  # noqa: E402
+from screens import acts, jump  # noqa: E402
+from screens.acts import Act  # noqa: E402
+from screens.base import ModelChanged, QScreen  # noqa: E402
+from screens.model import Link, Model  # noqa: E402
+from screens.widgets.clean import clean  # noqa: E402
+from screens.widgets.parts import Part  # noqa: E402
+
+if TYPE_CHECKING:
+    from rich.segment import Segment
+
+    from engine.contract.client import Client
+    from engine.contract.system import Changes, WatchSnapshot
+
+TICK_S = 0.2
+"""Changes are applied at most five times a second: faster than people read, cheap over a thin line."""
+RETRY_FIRST_S, RETRY_CAP_S = 0.25, 5.0
+LAG_S = 3.0
+"""Behind by more than this, the feed is joined again at its head (an SSH channel hides megabytes of old news)."""
+CLIPBOARD_MAX = 74_994
+"""Bytes of base64 that terminals take in one clipboard write."""
+
+
+class CleanFilter(LineFilter):
+    """The net under every widget: no control character leaves in text, whoever put it there."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        if all(segment.control or segment.text.isascii() and segment.text.isprintable() for segment in segments):
+            return segments
+        from rich.segment import Segment as New
+
+        return [
+            segment
+            if segment.control or segment.text.isprintable()
+            else New(clean(segment.text, limit=100_000), segment.style)
+            for segment in segments
+        ]
+
+
+class Console(App[int], inherit_bindings=False):
+    CSS_PATH = [Path(sheet) for sheet in themes.SHEETS]
+    ENABLE_COMMAND_PALETTE = False
+    TITLE = "Quarterdeck"
+    BINDINGS = [Binding("ctrl+c", "interrupt", show=False, priority=True)]
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        first: WatchSnapshot | None = None,
+        settings: Path | None = None,
+        crashes: Path | None = None,
+        start: str = "",
+    ) -> None:
+        from app.driver import ConsoleDriver
+
+        super().__init__(driver_class=ConsoleDriver)
+        self.client = client
+        self.model = Model()
+        if first is not None:
+            self.model.load(first)
+        self._first = first
+        self._settings_path = settings
+        self._settings = _read_settings(settings)
+        self._crashes = crashes
+        self._start = start
+        self._pending: list[Changes] = []
+        self._flushing = False
+        self._asked_again = asyncio.Event()
+        self._roots: dict[str, QScreen] = {}
+        self._interrupted_at = 0.0
+        self._offset: float | None = None
+        self.exit_code = 0
+        self.notices: deque[tuple[float, list[Part]]] = deque(maxlen=200)
+        self._clean_filter = CleanFilter()
+        themes.register(self)
+        wanted = self._settings.get("theme")
+        self.theme = wanted if wanted in themes.NAMES else themes.default(dict(os.environ))
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    def get_default_screen(self) -> Screen[Any]:
+        from screens.watch import WatchScreen
+
+        self._roots["watch"] = WatchScreen()
+        return self._roots["watch"]
+
+    def on_mount(self) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread: tests
+            loop.add_signal_handler(signal.SIGTERM, self._bye, signal.SIGTERM)
+            loop.add_signal_handler(signal.SIGHUP, self._bye, signal.SIGHUP)
+        good, problems = acts.key_map(self._settings.get("keys", {}))
+        self.set_keymap(good)
+        for problem in problems:
+            self.keep_notice([(problem, "caution")])
+        if not self.is_headless:
+            self.set_interval(1.0, self._check_terminal)
+        self._listener = asyncio.create_task(self._listen(), name="listener")
+        if self._start:
+            self.call_after_refresh(self.run_line, self._start)
+
+    async def on_unmount(self) -> None:
+        self._listener.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await asyncio.wait_for(self._listener, 0.5)
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self.client.close(), 0.5)
+
+    def _bye(self, number: signal.Signals) -> None:
+        """SIGTERM, SIGHUP: give the terminal back and go, at once; nothing here needs saving by then."""
+        self.exit_code = 128 + number
+        if number == signal.SIGHUP:
+            self._leave_now(129)
+        self.exit(self.exit_code, return_code=self.exit_code)
+
+    def _leave_now(self, code: int) -> None:
+        """There is no terminal any more, or it must be left without waiting for anybody."""
+        restore = getattr(self._driver, "restore", None)
+        if restore is not None:
+            restore()
+        os._exit(code)
+
+    def _check_terminal(self) -> None:
+        """A closed pty whose SIGHUP was ignored would otherwise spin at full load for ever."""
+        poller = select.poll()
+        try:
+            poller.register(0, select.POLLIN)
+            gone = any(mask & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, mask in poller.poll(0))
+        except (OSError, ValueError):
+            gone = True
+        if gone:
+            self._leave_now(129)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Our own end: report without values, terminal restored by Textual's way out, exit code 1."""
+        self.exit_code = self._return_code = 1
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        where = ""
+        with contextlib.suppress(ScreenStackError):
+            where = type(self.screen).__name__
+        path = crash.report(error, self._crashes, doing=where)
+        note = f"a report is in {path}" if path else "no report could be written"
+        from rich.text import Text
+
+        self.panic(
+            Text(f"The console broke ({type(error).__name__} in {where or 'start'}); the engine goes on. {note}.")
+        )
+
+    def get_line_filters(self) -> list[LineFilter]:
+        return [*super().get_line_filters(), self._clean_filter]
+
+    # -- listening ----------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Connect, load, follow; on loss say so and try again, for ever."""
+        wait = RETRY_FIRST_S
+        while True:
+            reason = "the feed ended"
+            try:
+                if self._first is not None:
+                    self._first = None
+                    self._shout()
+                else:
+                    snapshot = await self.client.watch()
+                    self.model.load(snapshot)
+                    self._offset = None
+                    self._shout(relinked=True)
+                wait = RETRY_FIRST_S
+                async for changes in self.client.changes(after=self.model.seq):
+                    if self._behind(changes):
+                        reason = ""
+                        break
+                    self._pending.append(changes)
+                    self._flush_soon()
+                    if changes.dropped:
+                        reason = ""
+                        break
+            except asyncio.CancelledError:
+                raise
+            except EngineUnreachable as error:
+                reason = str(error) or "no answer"
+            except Refused as error:
+                reason = error.problem.reason
+                wait = RETRY_CAP_S
+            except Exception as error:  # noqa: BLE001  a console that dies of a bad answer shows nothing at all
+                reason = f"an answer could not be read ({type(error).__name__})"
+                crash.report(error, self._crashes, doing="listening")
+            self._flush()
+            if reason:
+                self.model.set_link(Link.LOST, clean(reason, 160), time.monotonic() + wait)
+                self._shout()
+                self._asked_again.clear()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._asked_again.wait(), wait)
+                wait = min(wait * 2, RETRY_CAP_S)
+
+    def _behind(self, changes: Changes) -> bool:
+        """Old news: measured against the quickest delivery seen, so that two machines' clocks may differ."""
+        delay = time.time() - changes.sent
+        self._offset = delay if self._offset is None else min(self._offset, delay)
+        self.model.lag_s = max(0.0, delay - self._offset)
+        return self.model.lag_s > LAG_S
+
+    def _flush_soon(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self.set_timer(TICK_S, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._pending:
+            pending, self._pending = self._pending, []
+            for changes in pending:
+                self.model.apply(changes)
+            self._shout()
+
+    def _shout(self, *, relinked: bool = False) -> None:
+        """Tell the screen in front; covered ones catch up when they come back."""
+        with contextlib.suppress(ScreenStackError):
+            screen = self.screen
+            screen.post_message(ModelChanged())
+            if relinked and isinstance(screen, QScreen):
+                screen.call_later(screen.refetch)
+
+    def ask_again(self) -> None:
+        """Try at once instead of waiting for the next try."""
+        self._asked_again.set()
+
+    # -- going places -------------------------------------------------------------------------------------------
+
+    def go(self, noun: str, rest: str = "") -> None:
+        """A root screen, with its filter set to `rest`."""
+        root = self._root(noun)
+        base = self.screen_stack[0]
+        while len(self.screen_stack) > 1 and self.screen_stack[-1] is not root:
+            self.pop_screen()
+        if root is not base and self.screen is not root:
+            self.push_screen(root)
+        if rest or root.filter:
+            root.call_later(root.set_filter, rest)
+
+    def _root(self, noun: str) -> QScreen:
+        if noun not in self._roots:
+            if noun == "runs":
+                from screens.runs import RunsScreen as Root
+            elif noun == "gates":
+                from screens.gates import GatesScreen as Root
+            elif noun == "rollouts":
+                from screens.rollouts import RolloutsScreen as Root
+            else:
+                from screens.fleet import FleetScreen as Root
+            self._roots[noun] = Root()
+            self.install_screen(self._roots[noun], noun)
+        return self._roots[noun]
+
+    def open(self, noun: str, id: str) -> None:
+        """One run, gate, rollout or robot, on top of where we are."""
+        if noun == "run":
+            from screens.run import RunScreen as One
+        elif noun == "gate":
+            from screens.gate import GateScreen as One
+        elif noun == "rollout":
+            from screens.rollout import RolloutScreen as One
+        else:
+            self.go("fleet", id)
+            return
+        self.push_screen(One(id))
+
+    def run_line(self, line: str) -> None:
+        """A `:` command."""
+        wish = jump.parse(line)
+        if isinstance(wish, jump.Unknown):
+            self.tell((wish.reason, "caution"))
+        elif wish.noun in jump.LISTS:
+            self.go(wish.noun, wish.rest)
+        elif wish.noun in jump.ONES:
+            self.open(wish.noun, wish.rest)
+        elif wish.noun == "theme":
+            self.use_theme(wish.rest)
+        elif wish.noun == "q":
+            self.exit(0)
+        else:
+            self.perform(acts.act(f"console.{wish.noun}"))
+
+    def suggest(self, line: str) -> str:
+        noun = line.split(" ", 1)[0]
+        held: dict[str, Any] = {"run": self.model.runs, "gate": self.model.gates, "rollout": self.model.rollouts}
+        return jump.suggest(line, themes.NAMES, held.get(noun, ()))
+
+    def perform(self, act: Act) -> None:
+        """Acts of the console itself, and those a screen has no method for."""
+        name = act.name.removeprefix("console.")
+        if act.name in acts.ROOTS:
+            self.go(name)
+        elif name == "theme":
+            names = themes.NAMES
+            self.use_theme(names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0])
+        elif name == "help":
+            from screens.help import HelpScreen
+
+            self.push_screen(HelpScreen(self._front()))
+        elif name == "palette":
+            from screens.palette import PaletteScreen
+
+            self.push_screen(PaletteScreen(self._front()))
+        elif name == "notices":
+            from screens.help import NoticesScreen
+
+            self.push_screen(NoticesScreen())
+        elif name == "refresh":
+            self.ask_again()
+        else:
+            self.tell((f"{act.verb} can't be done on this screen", "caution"))
+
+    def _front(self) -> QScreen:
+        """The screen in front, below any overlay."""
+        return next(screen for screen in reversed(self.screen_stack) if isinstance(screen, QScreen))
+
+    def action_interrupt(self) -> None:
+        """ctrl+c twice within two seconds leaves."""
+        now = time.monotonic()
+        if now - self._interrupted_at < 2.0:
+            self.exit(0)
+        else:
+            self._interrupted_at = now
+            self.tell("^C once more leaves; the engine goes on either way", seconds=2.0)
+
+    # -- the prompt ---------------------------------------------------------------------------------------------
+
+    def on_prompt_entered(self, message: Any) -> None:
+        screen = self._front()
+        screen.close_prompt()
+        if message.kind == "/":
+            screen.set_filter(message.text)
+        elif message.text:
+            self.run_line(message.text)
+
+    def on_prompt_typed(self, message: Any) -> None:
+        self._front().set_filter(message.text)
+
+    def on_prompt_left(self, message: Any) -> None:
+        screen = self._front()
+        if screen.prompt_kind == "/":
+            screen.set_filter("")
+        screen.close_prompt()
+
+    # -- telling, copying, themes -------------------------------------------------------------------------------
+
+    def tell(self, *parts: Part, seconds: float = 6.0) -> None:
+        """A notice on the screen in front."""
+        with contextlib.suppress(StopIteration):
+            self._front().say(*parts, seconds=seconds)
+
+    def keep_notice(self, parts: list[Part]) -> None:
+        self.notices.append((time.time(), parts))
+
+    def copy_text(self, text: str) -> None:
+        """To the terminal's clipboard (OSC 52), wrapped for tmux as well when we are in one: each way alone fails there."""
+        encoded = base64.b64encode(clean(text).encode()).decode()
+        if self._driver is None or len(encoded) > CLIPBOARD_MAX:
+            return
+        sequence = f"\x1b]52;c;{encoded}\x07"
+        self._driver.write(sequence)
+        if os.environ.get("TMUX"):
+            self._driver.write("\x1bPtmux;" + sequence.replace("\x1b", "\x1b\x1b") + "\x1b\\")
+
+    def use_theme(self, name: str) -> None:
+        if name not in themes.NAMES:
+            self.tell((f"no theme is called {clean(name)!r}; there are {', '.join(themes.NAMES)}", "caution"))
+            return
+        self.theme = name
+        self._settings["theme"] = name
+        _write_settings(self._settings_path, self._settings)
+        self.tell(f"theme {name}", seconds=2.0)
+
+    def watch_theme(self, name: str) -> None:
+        for one in themes.NAMES:
+            self.set_class(one == name, one)
+
+
+def _read_settings(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_settings(path: Path | None, settings: dict[str, Any]) -> None:
+    """Settings are a convenience: a read-only home loses them, nothing else."""
+    if path is None:
+        return
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        os.replace(fresh, path)

@@ -1,0 +1,65 @@
+"""Before the console: is there a terminal that can show it, and the settings Textual reads at import. No Textual here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.contract.client import Client
+    from engine.contract.system import WatchSnapshot
+
+DEFAULTS = {
+    "TEXTUAL_ANIMATIONS": "none",
+    "TEXTUAL_FPS": "30",
+    "TEXTUAL_SMOOTH_SCROLL": "0",  # its in-band resize latches pixel mouse reports for good
+    "TEXTUAL_DISABLE_KITTY_KEY": "1",  # a lost link would leave the shell in it; no key here needs it
+    "ESCDELAY": "25",
+}
+RUN_CODE = ("TEXTUAL_DRIVER", "TEXTUAL_PRESS", "TEXTUAL_LOG", "TEXTUAL_THEME", "TEXTUAL_FILTERS", "TEXTUAL")
+"""What the environment could use to run code, press keys or write files in our name."""
+
+
+def prepare(environ: dict[str, str] | os._Environ[str] = os.environ) -> None:
+    """Set what Textual reads when it is imported; must come first. A person's own TEXTUAL_ choices are kept."""
+    for name in RUN_CODE:
+        environ.pop(name, None)
+    for name, value in DEFAULTS.items():
+        environ.setdefault(name, value)
+
+
+def unfit() -> str:
+    """Why the console can't be shown here; empty when it can. The caller prints the plain listing instead."""
+    if not sys.__stdin__ or not sys.__stdin__.isatty() or not sys.__stderr__ or not sys.__stderr__.isatty():
+        return "the console needs a terminal on standard input and error; use `qd runs ls` and the like in scripts"
+    if os.environ.get("TERM", "") in ("", "dumb"):
+        return f"TERM={os.environ.get('TERM', '')!r} can't place text; use `qd runs ls` and the like"
+    encoding = (sys.__stderr__.encoding or "").lower().replace("-", "")
+    if encoding not in ("utf8", "utf_8"):
+        return f"the terminal's encoding is {encoding or 'unknown'}, the console draws in UTF-8; set LANG=C.UTF-8"
+    return ""
+
+
+def launch(
+    client: Client,
+    *,
+    first: WatchSnapshot | None = None,
+    settings: Path | None = None,
+    crashes: Path | None = None,
+    start: str = "",
+    mouse: bool = True,
+) -> int:
+    """Show the console until the person leaves; the exit code of the process.
+
+    `first` is drawn in the first frame. `settings` is a JSON file with `theme` and `keys` (act name -> key), written when
+    the theme is changed. `crashes` is the folder for crash reports. `start` is a `:` command run at the beginning.
+    """
+    prepare()
+    from app.console import Console
+
+    console = Console(client, first=first, settings=settings, crashes=crashes, start=start)
+    console.run(mouse=mouse)
+    return console.exit_code

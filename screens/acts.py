@@ -1,0 +1,177 @@
+"""The registry of acts: everything a key can do. Footer, help, palette, key map and the command-line twin are projections.
+
+Rules: an act that can't be used now keeps its key and says why (`Reason`), it never just vanishes. Acts that make things
+safer go at once; acts that raise risk show what they will do and ask for a typed phrase; both are previewed by the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from textual.binding import Binding
+
+    from screens.base import QScreen
+
+
+class Level(Enum):
+    """READ changes nothing. SAFE makes things safer: at once. CHANGE: one confirmation. RISK: typed phrase."""
+
+    READ = "read"
+    SAFE = "safe"
+    CHANGE = "change"
+    RISK = "risk"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an act can't be used now, and what to do about it if anything."""
+
+    text: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.fix})" if self.fix else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Something asked before an act is sent: shown in the confirmation, sent in the command's args under `name`."""
+
+    name: str
+    label: str
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    default: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that can be done.
+
+    `name` is stable (`run.cancel`; key maps use it); `verb` the word on the bar; `target` what it acts on (`run`, `gate`,
+    `rollout`, `robot`, `row`, `` = the console); `command` the engine's verb, empty for acts of the console itself, which
+    call the screen's method `act_<name with _>`; `cli` the same on the command line, `{id}` being the target.
+    """
+
+    name: str
+    key: str
+    verb: str
+    target: str = ""
+    level: Level = Level.READ
+    help: str = ""
+    command: str = ""
+    cli: str = ""
+    fields: tuple[Field, ...] = ()
+    enabled: Callable[[QScreen], Reason | None] | None = None
+    order: int = 50
+    """Place on the action bar, small first; 0 = not on the bar (help and palette still list it)."""
+
+
+REGISTRY: dict[str, Act] = {}
+
+
+def register(*acts: Act) -> None:
+    """Add acts; a name can be registered once."""
+    for act in acts:
+        if act.name in REGISTRY:
+            raise ValueError(f"act {act.name} is registered twice")
+        REGISTRY[act.name] = act
+
+
+def act(name: str) -> Act:
+    return REGISTRY[name]
+
+
+def acts(names: Iterable[str]) -> list[Act]:
+    return [REGISTRY[name] for name in names]
+
+
+def bindings(names: Iterable[str]) -> list[Binding]:
+    """Textual bindings of acts; ids are the act names, so a key map can move them."""
+    from textual.binding import Binding
+
+    return [
+        Binding(one.key, f"act('{one.name}')", one.verb, id=one.name, show=False, priority=False) for one in acts(names)
+    ]
+
+
+def key_map(wanted: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+    """A person's key map checked against the registry: what can be used, and what is wrong with the rest."""
+    good: dict[str, str] = {}
+    problems: list[str] = []
+    for name, key in wanted.items():
+        if name not in REGISTRY:
+            problems.append(f"key map: no act is called {name!r}")
+        elif not isinstance(key, str) or not key:
+            problems.append(f"key map: {name} needs a key, like 'f5' or 'ctrl+r'")
+        else:
+            good[name] = key
+    if good:
+        problems += [f"key map: {name} has no key any more" for name, key in good.items() if key == "none"]
+    return good, problems
+
+
+SHOWN = {
+    "question_mark": "?",
+    "slash": "/",
+    "colon": ":",
+    "full_stop": ".",
+    "escape": "Esc",
+    "enter": "Enter",
+    "tab": "Tab",
+    "shift+tab": "S-Tab",
+    "exclamation_mark": "!",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "comma": ",",
+}
+
+
+def shown_key(key: str) -> str:
+    """A key as people write it; of several the first."""
+    first = key.split(",")[0]
+    if first.startswith("ctrl+"):
+        return "^" + first[5:]
+    return SHOWN.get(first, first)
+
+
+register(
+    Act("console.watch", "1", "watch", help="What needs me first, rollouts, failing runs, what happens", cli="qd"),
+    Act("console.runs", "2", "runs", help="All runs", cli="qd runs ls"),
+    Act("console.gates", "3", "gates", help="Questions that wait for people, by deadline", cli="qd gates ls"),
+    Act("console.rollouts", "4", "rollouts", help="Staged rollouts", cli="qd rollouts ls"),
+    Act("console.fleet", "5", "fleet", help="Robots, versions desired and reported, cohorts", cli="qd fleet robots"),
+    Act("console.filter", "slash", "filter", help="Show only rows with these words", order=90),
+    Act("console.command", "colon", "command", help="Jump or command: :runs failed, :run 42, :theme day", order=91),
+    Act("console.palette", "ctrl+p", "palette", help="Everything that can be done here, searchable", order=0),
+    Act("console.help", "question_mark,f1", "help", help="The keys that work here", order=92),
+    Act("console.back", "escape,ctrl+g", "back", help="Back to where I came from; clears a filter first", order=0),
+    Act("console.quit", "q", "back/quit", help="Back; on a root screen leave (the engine goes on)", order=93),
+    Act("console.theme", "T", "theme", help="Next theme: night, day, contrast, ansi16", order=0),
+    Act("console.notices", "N", "notices", help="What the console said, newest last", order=0),
+    Act("console.copy", "y", "copy id", target="row", help="Copy the id under the cursor to the clipboard", order=0),
+    Act("console.refresh", "ctrl+r", "ask again", help="Ask the engine again now", order=0),
+    Act("console.region", "tab", "region", help="Next region of this screen", order=0),
+    Act("console.region_back", "shift+tab", "region back", help="Previous region of this screen", order=0),
+)
+
+ROOTS = ("console.watch", "console.runs", "console.gates", "console.rollouts", "console.fleet")
+EVERYWHERE = (
+    *ROOTS,
+    "console.filter",
+    "console.command",
+    "console.palette",
+    "console.help",
+    "console.back",
+    "console.quit",
+    "console.theme",
+    "console.notices",
+    "console.copy",
+    "console.refresh",
+    "console.region",
+    "console.region_back",
+)

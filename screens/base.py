@@ -1,0 +1,424 @@
+"""The grammar of every screen: header, verdict line, body, action bar; and how a key becomes a command.
+
+Rules: a screen reads the model and never waits for the network; what it must fetch, it fetches in a worker (`ask`).
+A key that can't be used says why. Nothing blanks when the engine is lost: the verdict line says so, with the data's age.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from uuid import uuid4
+
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.screen import Screen
+from textual.widget import Widget
+
+from engine.contract.client import EngineUnreachable, Refused
+from engine.contract.common import CommandAnswer, Problem
+from screens import acts, chrome
+from screens.acts import EVERYWHERE, REGISTRY, Act, Level, Reason
+from screens.model import Delta, Link, Model
+from screens.widgets.line import Lines
+from screens.widgets.line_table import LineTable
+from screens.widgets.parts import Part
+
+if TYPE_CHECKING:
+    from app.console import Console  # noqa: F401  for readers; screens never import the app at run time
+    from engine.contract.client import Client
+
+T = TypeVar("T")
+TRIES = 3
+"""A command that got no answer is repeated with its id: the engine stores answers by id, so it can't happen twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a key would act on now: the engine's id, and how a person calls it."""
+
+    kind: str
+    id: str
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All a confirmation shows: the act, its target, what the engine says it would do (or why it would refuse)."""
+
+    act: Act
+    target: Target
+    environment: str
+    preview: CommandAnswer | None = None
+    problem: Problem | None = None
+    args: dict[str, Any] | None = None
+
+    @property
+    def phrase(self) -> str:
+        return self.preview.phrase if self.preview else ""
+
+
+class ModelChanged(Message, bubble=False):
+    """Look at the model. Carries nothing, so the newest stands for all."""
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, ModelChanged)
+
+
+class QScreen(Screen[Any], inherit_bindings=False):
+    """Base of all screens. Subclasses set `NAME`, `TITLE_WORD`, `ACTS`, and override what they need of the hooks below."""
+
+    NAME: ClassVar[str] = ""
+    TITLE_WORD: ClassVar[str] = ""
+    ACTS: ClassVar[tuple[str, ...]] = ()
+    ROOT: ClassVar[bool] = False
+    AUTO_FOCUS = "LineTable"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        cls.BINDINGS = [*acts.bindings(cls.ACTS), *acts.bindings(EVERYWHERE)]
+        super().__init_subclass__(**options)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trouble: Problem | None = None
+        self.filter = ""
+        self._seen = -1
+        self._notice: list[Part] | None = None
+        self._notice_timer: Any = None
+        self._prompt: Widget | None = None
+
+    # -- what a screen overrides --------------------------------------------------------------------------------
+
+    def body(self) -> ComposeResult:
+        """The widgets between verdict line and action bar."""
+        yield from ()
+
+    def verdict(self) -> list[Part]:
+        """One sentence: what matters here now."""
+        return []
+
+    def model_changed(self, delta: Delta | None) -> None:
+        """The model moved on; None = everything may have. Called only while the screen is in front, at most 5 Hz."""
+
+    def each_second(self) -> None:
+        """Ages and countdowns. Rows whose text did not change cost nothing."""
+
+    def target(self) -> Target | None:
+        """What keys act on now."""
+        return None
+
+    def why_not(self, act: Act) -> Reason | None:
+        """This screen's own reasons against an act (for instance the `verbs` the engine sent with a detail)."""
+        return None
+
+    def args_for(self, act: Act) -> dict[str, Any]:
+        """Arguments known before anything is asked (evidence digest, step under the cursor)."""
+        return {}
+
+    def done(self, act: Act, answer: CommandAnswer) -> None:
+        """A command of this screen was accepted."""
+
+    def refetch(self) -> None:
+        """Ask the engine again for what this screen fetched. Called when the link is back, and by ctrl+r."""
+
+    def filtered(self, text: str) -> None:
+        """The filter changed. Default: the first table shows only rows with these words."""
+        for table in self.query(LineTable):
+            table.narrow(text)
+            break
+
+    # -- shared machinery ---------------------------------------------------------------------------------------
+
+    @property
+    def console(self) -> Any:
+        """The app that holds this screen (`app.console.Console`)."""
+        return self.app
+
+    @property
+    def model(self) -> Model:
+        model: Model = self.app.model  # type: ignore[attr-defined]
+        return model
+
+    @property
+    def client(self) -> Client:
+        client: Client = self.app.client  # type: ignore[attr-defined]
+        return client
+
+    def compose(self) -> ComposeResult:
+        yield Lines(id="header")
+        yield Lines(id="verdict")
+        yield from self.body()
+        yield Lines(id="bar")
+
+    def on_mount(self) -> None:
+        self.set_interval(1.0, self._second)
+        self.refresh_model(everything=True)
+
+    def on_screen_resume(self) -> None:
+        for table in self.query(LineTable):
+            table.wake()
+        self.refresh_model()
+
+    def on_resize(self) -> None:
+        self.refresh_chrome()
+
+    def on_model_changed(self, message: ModelChanged) -> None:
+        if self.is_current:
+            self.refresh_model()
+
+    def on_line_table_moved(self, message: LineTable.Moved) -> None:
+        self.refresh_chrome()
+
+    def refresh_model(self, *, everything: bool = False) -> None:
+        """Catch up with the model."""
+        if not self.is_mounted:
+            return
+        delta = None if everything or self._seen < 0 else self.model.since(self._seen)
+        if delta is None or delta != Delta() or self.model.version != self._seen:
+            self._seen = self.model.version
+            self.model_changed(delta)
+        self.refresh_chrome()
+
+    def refresh_chrome(self) -> None:
+        """Header, verdict line, action bar. Only cells that differ are painted."""
+        if not self.is_mounted or not self.is_current:
+            return
+        self.query_one("#header", Lines).show(chrome.header(self.model))
+        self.query_one("#verdict", Lines).show((self._verdict(), []))
+        if self._prompt is None:
+            bar = self.query_one("#bar", Lines)
+            if self._notice is not None:
+                bar.show(*chrome.notice(self._notice, bar.size.width))
+            else:
+                bar.show(*chrome.bar(self, bar.size.width))
+
+    def _verdict(self) -> list[Part]:
+        link = chrome.link_sentence(self.model)
+        if link:
+            return link
+        if self.trouble is not None:
+            fix = f" \u2014 {self.trouble.fix}" if self.trouble.fix else ""
+            return [(" \u2717 ", "alarm"), (f"{self.trouble.reason}{fix}", "alarm")]
+        return [" ", *self.verdict()]
+
+    def _second(self) -> None:
+        if self.is_current:
+            self.each_second()
+            self.refresh_chrome()
+
+    def say(self, *parts: Part, seconds: float = 6.0) -> None:
+        """A notice on the action bar; it leaves by itself or with the next key. Kept under `N`."""
+        self._notice = [" ", *parts]
+        keep = getattr(self.app, "keep_notice", None)
+        if keep is not None:
+            keep(list(parts))
+        if self._notice_timer is not None:
+            self._notice_timer.stop()
+        self._notice_timer = self.set_timer(seconds, self.unsay)
+        self.refresh_chrome()
+
+    def unsay(self) -> None:
+        if self._notice is not None:
+            self._notice = None
+            self.refresh_chrome()
+
+    def on_key(self) -> None:
+        self.unsay()
+
+    def ask(
+        self, what: Callable[[], Awaitable[T]], got: Callable[[T], None], *, group: str = "fetch", quiet: bool = False
+    ) -> None:
+        """Fetch in a worker; a newer question of the same group cancels the older one. Failures become `trouble`."""
+
+        async def work() -> None:
+            try:
+                answer = await what()
+            except EngineUnreachable as error:
+                if not quiet:
+                    self.trouble = Problem(
+                        code="unreachable", reason=f"not answered: {error}", fix="asked again by itself"
+                    )
+            except Refused as error:
+                self.trouble = error.problem
+            else:
+                self.trouble = None
+                if self.is_attached:
+                    got(answer)
+            if self.is_attached:
+                self.refresh_chrome()
+
+        self.run_worker(work(), group=group, exclusive=True, exit_on_error=False)
+
+    # -- acts ---------------------------------------------------------------------------------------------------
+
+    def reason_against(self, act: Act) -> Reason | None:
+        """Why `act` can't be used now, or None."""
+        if act.command:
+            blocked = self.model.blocked()
+            if blocked:
+                return Reason(blocked)
+            if act.target and self.target() is None:
+                return Reason(f"no {act.target} is selected")
+        reason = act.enabled(self) if act.enabled is not None else None
+        return reason or self.why_not(act)
+
+    def action_act(self, name: str) -> None:
+        self.perform(REGISTRY[name])
+
+    def perform(self, act: Act) -> None:
+        """What a key, the palette or a click does."""
+        reason = self.reason_against(act)
+        if reason is not None:
+            self.say((f"{acts.shown_key(act.key)} {act.verb}: ", "strong"), (str(reason), "caution"))
+        elif act.command:
+            target = self.target() or Target("", "")
+            self.run_worker(self.carry_out(act, target), group="command", exit_on_error=False)
+        else:
+            handler = getattr(self, "act_" + act.name.replace(".", "_"), None)
+            if handler is not None:
+                handler()
+            else:
+                self.console.perform(act)
+
+    async def carry_out(self, act: Act, target: Target) -> None:
+        """Preview, confirm, send. The target is fixed when the key is pressed: rows that move later change nothing."""
+        args = self.args_for(act)
+        if act.level in (Level.CHANGE, Level.RISK):
+            answered = await self._confirmed(act, target, args)
+            if answered is None:
+                self.say((f"{act.verb}: nothing was changed", "muted"))
+                return
+            args = {**args, **answered}
+        await self.send(act, target, args)
+
+    async def _confirmed(self, act: Act, target: Target, args: dict[str, Any]) -> dict[str, Any] | None:
+        from screens.confirm import Confirm
+
+        preview: CommandAnswer | None = None
+        problem: Problem | None = None
+        try:
+            preview = await self.client.command(act.command, target.id, args, preview=True)
+        except Refused as error:
+            problem = error.problem
+        except EngineUnreachable as error:
+            self.say((f"{act.verb}: not sent, the engine did not answer ({error})", "caution"))
+            return None
+        if problem is not None and not act.fields:
+            self.say((f"{act.verb}: {problem.reason}", "caution"), f" {problem.fix}")
+            return None
+        environment = self.model.status.environment if self.model.status else ""
+        question = Question(act, target, environment, preview, problem, args)
+        answer: dict[str, Any] | None = await self.app.push_screen_wait(Confirm(question))
+        return answer
+
+    async def send(self, act: Act, target: Target, args: dict[str, Any]) -> CommandAnswer | None:
+        """Send a command; repeat it with its id if no answer came. Says how it went."""
+        id = uuid4().hex
+        for attempt in range(TRIES):
+            try:
+                answer = await self.client.command(act.command, target.id, args, id=id)
+            except Refused as error:
+                fix = f" {error.problem.fix}" if error.problem.fix else ""
+                self.say((f"{act.verb} refused: {error.problem.reason}", "caution"), fix, seconds=12)
+                return None
+            except EngineUnreachable as error:
+                if attempt + 1 == TRIES:
+                    self.say(
+                        (f"{act.verb}: no answer ({error}); it may have happened, look at the timeline", "alarm"),
+                        seconds=15,
+                    )
+                    return None
+                await asyncio.sleep(0.3 * (attempt + 1))
+            else:
+                told = "; ".join(answer.consequences) or ", ".join(answer.events)
+                self.say((f"\u2713 {act.verb} ", "strong"), target.label or target.id, f"  {told}" if told else "")
+                self.done(act, answer)
+                return answer
+        return None
+
+    # -- acts of the console that belong to a screen ------------------------------------------------------------
+
+    def act_console_back(self) -> None:
+        if self.filter:
+            self.set_filter("")
+        elif not self.ROOT:
+            self.dismiss_or_pop()
+
+    def act_console_quit(self) -> None:
+        if self.ROOT:
+            self.app.exit(0)
+        else:
+            self.dismiss_or_pop()
+
+    def dismiss_or_pop(self) -> None:
+        if len(self.app.screen_stack) > 1:
+            self.app.pop_screen()
+
+    def act_console_refresh(self) -> None:
+        self.refetch()
+        self.console.ask_again()
+
+    def act_console_copy(self) -> None:
+        target = self.target()
+        if target is None or not target.id:
+            self.say(("nothing under the cursor to copy", "muted"))
+        else:
+            self.console.copy_text(target.id)
+            self.say(("copied ", "muted"), target.id)
+
+    def act_console_region(self) -> None:
+        self.focus_next("LineTable, Page")
+
+    def act_console_region_back(self) -> None:
+        self.focus_previous("LineTable, Page")
+
+    def act_console_filter(self) -> None:
+        self.open_prompt("/", self.filter)
+
+    def act_console_command(self) -> None:
+        self.open_prompt(":")
+
+    # -- the prompt ---------------------------------------------------------------------------------------------
+
+    def open_prompt(self, kind: str, text: str = "") -> None:
+        from screens.widgets.prompt import Prompt
+
+        if self._prompt is None:
+            self._prompt = Prompt(kind, text, suggest=self.console.suggest)
+            self.mount(self._prompt, before="#bar")
+            self.query_one("#bar").display = False
+
+    @property
+    def prompt_kind(self) -> str:
+        """`/` or `:` while the prompt is open."""
+        return str(getattr(self._prompt, "kind", ""))
+
+    def close_prompt(self) -> None:
+        if self._prompt is not None:
+            self._prompt.remove()
+            self._prompt = None
+            self.query_one("#bar").display = True
+            self.refresh_chrome()
+            self.focus_body()
+
+    def focus_body(self) -> None:
+        for table in self.query("LineTable, Page"):
+            if table.display and table.focusable:
+                table.focus()
+                return
+
+    def set_filter(self, text: str) -> None:
+        if text != self.filter:
+            self.filter = text
+            self.filtered(text)
+            self.refresh_chrome()
+
+    def bar_acts(self) -> Iterable[Act]:
+        """Acts for the action bar, in order."""
+        return sorted((one for one in acts.acts(self.ACTS) if one.order), key=lambda one: one.order)
+
+    @property
+    def online(self) -> bool:
+        return self.model.link is Link.LIVE

@@ -1,0 +1,155 @@
+"""Header, link sentence and action bar: the same on every screen, pure functions of the model."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone, tzinfo
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from screens import acts
+from screens.model import Link, Model, age
+from screens.widgets.parts import Part, width
+
+if TYPE_CHECKING:
+    from screens.base import QScreen
+
+Line = tuple[list[Part], list[Part]]
+STALE_S = 20.0
+"""Seconds without a word from the engine (it sends a heartbeat every 10) after which shown data says STALE."""
+
+
+@lru_cache(8)
+def zone(name: str) -> tzinfo | None:
+    """The site's zone; None = this machine's own."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (KeyError, ValueError, OSError):
+        return None
+
+
+def clock(at: float, name: str = "") -> str:
+    """UTC and site time, `09:14:03Z 11:14 CEST`; once when the site keeps UTC."""
+    utc = datetime.fromtimestamp(at, timezone.utc)
+    local = utc.astimezone(zone(name))
+    text = f"{utc:%H:%M:%S}Z"
+    if local.utcoffset() == utc.utcoffset():
+        return text
+    return f"{text} {local:%H:%M} {local.tzname() or ''}".rstrip()
+
+
+def at(moment: float | None, now: float) -> str:
+    """A time of day, with the date when it isn't today (UTC)."""
+    if not moment:
+        return "\u2014"
+    when = datetime.fromtimestamp(moment, timezone.utc)
+    today = datetime.fromtimestamp(now, timezone.utc).date()
+    return f"{when:%H:%M:%S}" if when.date() == today else f"{when:%d %b %H:%M}"
+
+
+def header(model: Model) -> Line:
+    """Who, where, what time, how many gates wait, is the link well."""
+    left: list[Part] = [(" QD ", "title"), " "]
+    status, me = model.status, model.me
+    if status is None:
+        left.append(("connecting to the engine", "muted"))
+    else:
+        production = status.environment == "production"
+        left.append((status.environment.upper() if production else status.environment or "engine", "strong"))
+        if status.scenario:
+            left.append((f" {status.scenario}", "muted"))
+        if status.speed != 1.0:
+            left.append((f" \u00d7{status.speed:g}", "muted"))
+    if me is not None:
+        left += (
+            [("  ", ""), (me.person, "strong"), (f" via {me.via}", "muted")]
+            if False
+            else [
+                "  ",
+                (me.person, "strong"),
+                (f" via {me.via}", "muted"),
+            ]
+        )
+        if me.warning:
+            left.append((f" \u26a0 {me.warning}", "caution"))
+        left.append((f"  {', '.join(me.roles) or 'no role'}", "muted"))
+    right: list[Part] = ["  "]
+    gates = len(model.gates)
+    if status is not None:
+        right += [(f"\u2691 {gates} gate{'s' * (gates != 1)}", "strong" if gates else "muted"), "  "]
+        site = getattr(status, "zone", "")
+        right += [clock(model.now(), site), "  "]
+    right += [link_word(model), " "]
+    return left, right
+
+
+def link_word(model: Model) -> Part:
+    if model.link is Link.LIVE:
+        quiet = model.age_s()
+        if model.lag_s > 1.5:
+            return (f"\u25d0 {model.lag_s:.0f}s behind", "caution")
+        return ("\u25cf live", "info") if quiet < 3600 else ("\u25cf live", "info")
+    if model.link is Link.CONNECTING:
+        return ("\u25cb connecting", "muted")
+    return (f"\u2717 STALE {age(model.age_s())}", "alarm")
+
+
+def link_sentence(model: Model) -> list[Part]:
+    """What the verdict line says while there is no engine; empty when all is well."""
+    if model.link is Link.LIVE:
+        if model.status is not None and model.status.state not in ("ok", ""):
+            return [
+                (f" \u26a0 engine {model.status.state}: ", "alarm"),
+                (model.status.message or "no reason given", "alarm"),
+            ]
+        return []
+    if model.link is Link.CONNECTING:
+        return [(" Connecting to the engine \u2026", "muted")] if not model.loaded else []
+    wait = max(0.0, model.retry_at - time.monotonic())
+    again = f"trying again in {wait:.0f}s" if wait >= 1 else "trying again now"
+    since = f"what you see is {age(model.age_s())} old" if model.loaded else "nothing was loaded yet"
+    return [
+        (f" \u2717 No engine: {model.link_reason or 'link lost'}; ", "alarm"),
+        (f"{since}; {again}. Nothing can be changed until then.", "alarm"),
+    ]
+
+
+def bar(screen: QScreen, cells: int) -> list[Line]:
+    """Two lines: what can be done here now (greyed when not, the key then says why), and where else to go."""
+    here: list[Part] = [" "]
+    room = cells - 2
+    for act in screen.bar_acts():
+        word = f" {act.verb}  "
+        key = acts.shown_key(act.key)
+        room -= width(key) + width(word)
+        if room < 0:
+            here.append(("\u2026 ?", "muted"))
+            break
+        if screen.reason_against(act) is None:
+            here += [(key, "key"), word]
+        else:
+            here += [(f"{key}{word}", "muted")]
+    there: list[Part] = [" "]
+    for name in acts.ROOTS:
+        act = acts.act(name)
+        current = name == f"console.{screen.NAME}"
+        there += [(acts.shown_key(act.key), "key"), (f" {act.verb} ", "strong" if current else "muted"), " "]
+    tail: list[Part] = []
+    if screen.filter:
+        tail += [(f"/{screen.filter}", "chip"), " "]
+    for key, word in (("/", "filter"), (":", "cmd"), ("?", "help"), ("q", "quit" if screen.ROOT else "back")):
+        tail += [(key, "key"), (f" {word}  ", "muted")]
+    return [(here, []), (there, tail)]
+
+
+def notice(parts: list[Part], cells: int) -> list[Line]:
+    """A notice over both lines of the bar, so that a long reason can be read."""
+    from screens.widgets.parts import wrap
+
+    lines = wrap(parts, max(20, cells - 2), 1)
+    first: list[Part] = list(lines[0])
+    second: list[Part] = list(lines[1]) if len(lines) > 1 else []
+    if len(lines) > 2:
+        second.append(("\u2026 N", "muted"))
+    return [(first, []), (second, [])]

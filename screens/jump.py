@@ -1,0 +1,78 @@
+"""The `:` line as a pure function: words in, where to go or what is wrong out.
+
+Grammar: `noun [rest]`. A plural noun is a list and `rest` its filter (`:runs failed`); a singular noun opens one
+(`:run 42`, `:rollout 9`, `:gate run-42.7`, `:robot HAM2-amr-0117`); `:theme day`, `:acts`, `:q`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+LISTS = ("watch", "runs", "gates", "rollouts", "fleet")
+ONES = {"run": "runs", "gate": "gates", "rollout": "rollouts", "robot": "fleet"}
+SHORT = {
+    "w": "watch",
+    "r": "runs",
+    "g": "gates",
+    "ro": "rollouts",
+    "f": "fleet",
+    "robots": "fleet",
+    "cohorts": "fleet",
+    "quit": "q",
+    "exit": "q",
+    "x": "q",
+    "themes": "theme",
+    "messages": "notices",
+    "?": "help",
+    "h": "help",
+}
+OTHERS = ("theme", "help", "notices", "refresh", "q")
+WORDS = (*LISTS, *ONES, *OTHERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """`noun` is one of WORDS; `rest` the id, the filter or the option."""
+
+    noun: str
+    rest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Not understood; `reason` is for the person who typed it."""
+
+    reason: str
+
+
+def parse(line: str) -> Jump | Unknown:
+    """What a line means."""
+    words = line.strip().lstrip(":").split(None, 1)
+    if not words:
+        return Unknown("nothing was typed")
+    noun = SHORT.get(words[0].lower(), words[0].lower())
+    rest = words[1].strip() if len(words) > 1 else ""
+    if noun not in WORDS:
+        close = difflib.get_close_matches(noun, WORDS, 1)
+        hint = f"; did you mean :{close[0]}?" if close else f"; there are {', '.join(':' + word for word in WORDS)}"
+        return Unknown(f"no command is called {words[0]!r}{hint}")
+    if noun in ONES and not rest:
+        return Unknown(f":{noun} needs an id, like :{noun} {'HAM2-amr-0117' if noun == 'robot' else '42'}")
+    if noun in ("run", "rollout") and rest.isdigit():
+        rest = f"run-{rest}"
+    return Jump(noun, rest)
+
+
+def suggest(line: str, themes: Iterable[str] = (), ids: Iterable[str] = ()) -> str:
+    """The line completed as far as it is certain; empty when nothing fits."""
+    head, space, rest = line.partition(" ")
+    if not space:
+        if not head:
+            return ""
+        return next((word for word in WORDS if word.startswith(head.lower()) and word != head), "")
+    noun = SHORT.get(head.lower(), head.lower())
+    pool = themes if noun == "theme" else ids if noun in ONES else ()
+    match = next((word for word in pool if rest and word.startswith(rest) and word != rest), "")
+    return f"{head} {match}" if match else ""

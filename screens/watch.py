@@ -1,0 +1,261 @@
+"""Watch: what needs me, first; then rollouts, runs that fail, and what happens. One list to walk through, one feed to read."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Container
+
+from engine.contract.gates import GateSummary
+from engine.contract.rollouts import RolloutSummary
+from engine.contract.runs import RunSummary
+from engine.contract.system import FeedLine
+from screens import chrome
+from screens.acts import Act, Reason, register
+from screens.base import QScreen, Target
+from screens.model import Delta, coarse
+from screens.widgets.line_table import Column, LineTable
+from screens.widgets.parts import Part
+from screens.widgets.rows import Cells, Wide
+
+SHOWN = 30
+"""Rows per section; beyond that the section says how many more there are and where."""
+URGENT_S = 3600.0
+ROLLOUT_DONE = ("completed", "aborted", "rolled_back", "draft")
+TROUBLE = {"failed": "alarm", "compensating": "caution", "cancelling": "caution", "suspended": "caution"}
+
+register(
+    Act("watch.open", "enter", "open", target="row", help="Open what is under the cursor", order=10),
+    Act("watch.feed", "l", "feed", help="To the feed and back", order=20),
+)
+
+
+class WatchScreen(QScreen):
+    NAME = "watch"
+    TITLE_WORD = "Watch"
+    ROOT = True
+    ACTS = ("watch.open", "watch.feed")
+    AUTO_FOCUS = "#needs"
+
+    def body(self) -> ComposeResult:
+        with Container(id="watch"):
+            yield LineTable(
+                [Column("WHAT NEEDS ME", 30, grow=1)],
+                empty=["Connecting \u2026"],
+                id="needs",
+            )
+            yield LineTable(
+                [Column("AT", 8), Column("FEED", 30, grow=1), Column("RUN", 9, optional=1)],
+                empty=["Nothing has happened yet."],
+                follow=True,
+                id="feed",
+            )
+
+    def verdict(self) -> list[Part]:
+        model = self.model
+        mine = [gate for gate in model.gates.values() if not gate.mine]
+        failing = self._failing()
+        stopped = [
+            r for r in model.rollouts.values() if r.verdict == "FAIL" or r.state in ("paused", "held", "rolling_back")
+        ]
+        said: list[Part] = []
+        if mine:
+            first = min(mine, key=lambda gate: gate.expires_at)
+            left = first.expires_at - model.now()
+            said += [
+                (f"{len(mine)} decision{'s' * (len(mine) != 1)} wait{'s' * (len(mine) == 1)} for you", "strong"),
+                f", the first until {chrome.at(first.expires_at, model.now())}Z",
+                (f" ({coarse(left)} left)", "caution" if left < URGENT_S else ""),
+            ]
+        elif model.gates:
+            said.append(f"{len(model.gates)} gate{'s' * (len(model.gates) != 1)} open, none for you")
+        if stopped:
+            said += [
+                "; " if said else "",
+                (f"{len(stopped)} rollout{'s' * (len(stopped) != 1)} stopped or failing", "alarm"),
+            ]
+        if failing:
+            said += ["; " if said else "", (f"{len(failing)} run{'s' * (len(failing) != 1)} in trouble", "caution")]
+        if not said:
+            open_runs = model.status.runs_open if model.status else 0
+            return [f"All quiet: nothing waits for you, {open_runs:,} run{'s' * (open_runs != 1)} under way."]
+        return [*said, "."]
+
+    # -- content ------------------------------------------------------------------------------------------------
+
+    def model_changed(self, delta: Delta | None) -> None:
+        if not self.model.loaded:
+            return
+        if delta is None or delta.gates or delta.rollouts or delta.runs:
+            self._fill()
+        if delta is None or delta.feed:
+            feed = self.query_one("#feed", LineTable)
+            lines = [(f"line {line.seq}", _feed_cells(line)) for line in self.model.feed]
+            if delta is None or not len(feed.rows):
+                feed.load(lines)
+                feed.action_edge(1)
+            else:
+                feed.append(lines[-delta.feed :], keep=400)
+
+    def each_second(self) -> None:
+        if self.model.loaded:
+            self._fill()
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        if self.is_mounted:
+            self._share_room()
+
+    def _fill(self) -> None:
+        table = self.query_one("#needs", LineTable)
+        table.empty = ["Nothing here yet. Start a rollout:  qd rollouts start \u2026   or  qd workflows ls"]
+        table.merge(self._rows())
+        self._share_room()
+
+    def _share_room(self) -> None:
+        """Side by side when there is room; else the list takes what it needs, and the feed never less than a third."""
+        box = self.query_one("#watch", Container)
+        table = self.query_one("#needs", LineTable)
+        wide = self.size.width >= 130
+        box.set_class(wide, "-wide")
+        if not wide:
+            room = max(6, self.size.height - 4)
+            table.styles.height = min(len(table.rows) + 1, room * 2 // 3)
+        else:
+            table.styles.height = "1fr"
+
+    def _rows(self) -> list[tuple[str, Cells]]:
+        model = self.model
+        now = model.now()
+        rows: list[tuple[str, Cells]] = []
+        gates = sorted(model.gates.values(), key=lambda gate: (bool(gate.mine), gate.expires_at))
+        mine = [gate for gate in gates if not gate.mine]
+        others = [gate for gate in gates if gate.mine]
+        if not mine and not others:
+            rows.append(("#quiet", Wide([("  No decision waits for anybody.", "muted")])))
+        rows += [(f"gate {gate.id}", _gate_row(gate, now)) for gate in (mine + others)[:SHOWN]]
+        rows += _more("gates", len(gates))
+        rollouts = sorted(
+            model.rollouts.values(), key=lambda r: (r.state in ROLLOUT_DONE, r.verdict != "FAIL", -r.started_at)
+        )
+        rows.append(("#rollouts", Wide([("ROLLOUTS", "muted")])))
+        if not rollouts:
+            rows.append(("#no rollouts", Wide([("  None. Start one:  qd rollouts start \u2026", "muted")])))
+        rows += [(f"rollout {rollout.id}", _rollout_row(rollout)) for rollout in rollouts[:SHOWN]]
+        rows += _more("rollouts", len(rollouts))
+        failing = self._failing()
+        if failing:
+            rows.append(("#failing", Wide([("RUNS IN TROUBLE", "muted")])))
+            rows += [(f"run {run.id}", _run_row(run)) for run in failing[:SHOWN]]
+            rows += _more("runs", len(failing))
+        return rows
+
+    def _failing(self) -> list[RunSummary]:
+        held = self.model.runs.values()
+        return sorted(
+            (run for run in held if run.status in TROUBLE or run.attention),
+            key=lambda run: run.updated_at,
+            reverse=True,
+        )
+
+    # -- keys ---------------------------------------------------------------------------------------------------
+
+    def target(self) -> Target | None:
+        kind, _, id = self.focused_key().partition(" ")
+        return Target(kind, id) if id and kind in ("gate", "rollout", "run") else None
+
+    def focused_key(self) -> str:
+        focused = self.focused
+        table = focused if isinstance(focused, LineTable) else self.query_one("#needs", LineTable)
+        if table.id == "feed":
+            line = next((one for one in self.model.feed if f"line {one.seq}" == table.cursor_key), None)
+            return f"run {line.run}" if line is not None and line.run else ""
+        return table.cursor_key
+
+    def why_not(self, act: Act) -> Reason | None:
+        if act.name == "watch.open" and self.target() is None:
+            return Reason("nothing to open under the cursor")
+        return None
+
+    def act_watch_open(self) -> None:
+        target = self.target()
+        if target is not None:
+            self.console.open(target.kind, target.id)
+
+    def on_line_table_opened(self, message: LineTable.Opened) -> None:
+        self.act_watch_open()
+
+    def act_watch_feed(self) -> None:
+        feed = self.query_one("#feed", LineTable)
+        (self.query_one("#needs", LineTable) if feed.has_focus else feed).focus()
+
+
+def _more(noun: str, count: int) -> list[tuple[str, Cells]]:
+    if count <= SHOWN:
+        return []
+    return [(f"#more {noun}", Wide([(f"  and {count - SHOWN:,} more: :{noun}", "muted")]))]
+
+
+def _gate_row(gate: GateSummary, now: float) -> Cells:
+    left = gate.expires_at - now
+    urgent = left < URGENT_S
+    mark: Part = ("\u2691 ", "strong") if not gate.mine else ("\u2691 ", "muted")
+    due: Part = (f"{coarse(left):>4} left " if left > 0 else "expired   ", "caution" if urgent else "muted")
+    seats: Part = (f" [{gate.seats_total - gate.seats_open}/{gate.seats_total} seats]", "muted")
+    why: list[Part] = [(f" \u2014 not you: {gate.mine}", "muted")] if gate.mine else []
+    claimed: list[Part] = [(f" claimed by {gate.claimed_by}", "muted")] if gate.claimed_by else []
+    escalated: list[Part] = [(" escalated", "caution")] if gate.escalated else []
+    return Wide([" ", mark, due, gate.question, seats, *escalated, *claimed, *why], selectable=True)
+
+
+VERDICT_MARK = {
+    "PASS": ("\u2713", ""),
+    "FAIL": ("\u2717", "alarm"),
+    "INCONCLUSIVE": ("?", "caution"),
+    "PENDING": ("\u25cb", ""),
+}
+STATE_TONE = {"paused": "caution", "held": "caution", "pause_requested": "caution", "rolling_back": "alarm", "failed": "alarm", "rollback_incomplete": "alarm"}  # fmt: skip
+
+
+def _rollout_row(rollout: RolloutSummary) -> Cells:
+    glyph, tone = VERDICT_MARK.get(rollout.verdict, ("\u25cb", ""))
+    counts = rollout.counts
+    state = rollout.state.replace("_", " ")
+    return Wide(
+        [
+            " ",
+            (f"{glyph} ", tone) if tone else f"{glyph} ",
+            f"{rollout.id:<8} {rollout.artifact} {rollout.version} ",
+            (state, STATE_TONE.get(rollout.state, "strong")),
+            f" {rollout.stage} " if rollout.stage else " ",
+            (f"{counts.ok}/{counts.executed} ok of {counts.planned} ", "muted"),
+            *([(f"{counts.failed} failed ", "alarm")] if counts.failed else []),
+            (f"\u2014 {rollout.waiting_on or rollout.sentence}", "muted")
+            if rollout.waiting_on or rollout.sentence
+            else "",
+        ],
+        selectable=True,
+    )
+
+
+def _run_row(run: RunSummary) -> Cells:
+    tone = TROUBLE.get(run.status, "caution")
+    return Wide(
+        [
+            " ",
+            ("\u2717 " if run.status == "failed" else "! ", tone),
+            f"{run.id:<8} ",
+            (run.status, tone),
+            f" {run.title or run.workflow}",
+            (f" \u2014 {run.attention or run.waiting_on or run.ending}", "muted"),
+        ],
+        selectable=True,
+    )
+
+
+LEVEL = {"alarm": ("\u2717 ", "alarm"), "warning": ("! ", "caution"), "notice": ("\u2022 ", "strong")}
+
+
+def _feed_cells(line: FeedLine) -> Cells:
+    mark: list[Part] = [LEVEL[line.level]] if line.level in LEVEL else ["  "]
+    who: list[Part] = [(f" \u00b7 {line.actor}", "muted")] if line.actor else []
+    return ([(chrome.clock(line.at)[:8], "muted")], [*mark, line.text, *who], [(line.run, "muted")])

@@ -1,0 +1,141 @@
+"""The one vocabulary in which screens write text: a `Part` is a string, or a string with a tone.
+
+Tones name meanings, not colours; the theme says how they look. Painting cleans every part, so nothing that came from a
+robot can reach the terminal as a control code or be parsed as markup, whichever screen wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+from textual.widget import Widget
+
+from screens.widgets.clean import clean
+
+Part = str | tuple[str, str]
+"""Text, or (text, tone)."""
+Parts = Sequence[Part]
+
+TONES = ("alarm", "caution", "good", "info", "muted", "strong", "title", "key", "chip")
+"""alarm, caution: the abnormal. good: a passed verdict, nothing else. info: a live link. muted: secondary text."""
+
+TONE_CLASSES = {f"tone--{tone}" for tone in TONES}
+"""Widgets with a second base must list these themselves: Textual collects along the first base only."""
+
+
+def plain(parts: Parts | Part) -> str:
+    """The text of parts, cleaned, without tones."""
+    if isinstance(parts, str):
+        return clean(parts)
+    if isinstance(parts, tuple) and len(parts) == 2 and isinstance(parts[0], str) and parts[1] in TONES:
+        return clean(parts[0])
+    return "".join(plain(part) for part in parts)  # type: ignore[arg-type]
+
+
+def each(parts: Parts | Part) -> Iterable[tuple[str, str]]:
+    """Cleaned (text, tone) of a part or of several."""
+    if isinstance(parts, str):
+        yield clean(parts, 2_000), ""
+    elif isinstance(parts, tuple) and len(parts) == 2 and isinstance(parts[0], str) and parts[1] in TONES:
+        yield clean(parts[0], 2_000), str(parts[1])
+    else:
+        for part in parts:
+            yield from each(part)  # type: ignore[arg-type]
+
+
+def width(parts: Parts | Part) -> int:
+    return sum(len(text) if text.isascii() else cell_len(text) for text, _ in each(parts))
+
+
+def fit(parts: Parts | Part, cells: int, align: str = "left") -> list[tuple[str, str]]:
+    """Exactly `cells` cells: cut with an ellipsis, or padded."""
+    out: list[tuple[str, str]] = []
+    used = 0
+    for text, tone in each(parts):
+        room = cells - used
+        size = len(text) if text.isascii() else cell_len(text)
+        if size > room:
+            if room > 0:
+                cut = text[: room - 1] if text.isascii() else set_cell_size(text, room - 1).rstrip(" ")
+                out.append((cut + "\u2026", tone))
+                used += (len(cut) if cut.isascii() else cell_len(cut)) + 1
+            elif out:
+                out[-1] = _mark_cut(out[-1])
+            break
+        out.append((text, tone))
+        used += size
+    if used < cells:
+        pad = (" " * (cells - used), "")
+        out = [pad, *out] if align == "right" else [*out, pad]
+    return out
+
+
+def _mark_cut(part: tuple[str, str]) -> tuple[str, str]:
+    text, tone = part
+    if not text:
+        return part
+    last = cell_len(text[-1])
+    return (text[:-1] + "\u2026" + " " * (last - 1), tone)
+
+
+def wrap(parts: Parts | Part, cells: int, indent: int = 0) -> list[list[tuple[str, str]]]:
+    """Break at spaces into lines of at most `cells`; continuation lines start with `indent` spaces."""
+    lines: list[list[tuple[str, str]]] = [[]]
+    used = 0
+    cells = max(cells, 4)
+    for text, tone in each(parts):
+        for word in _words(text):
+            size = cell_len(word)
+            if used and used + len(word.rstrip(" ")) > cells and word.strip():
+                lines.append([(" " * indent, "")] if indent else [])
+                used = indent
+            while used + cell_len(word.rstrip(" ")) > cells:
+                head = set_cell_size(word, max(1, cells - used)).rstrip("\0")
+                if cell_len(head) < 1:
+                    break
+                lines[-1].append((word[: len(head)], tone))
+                word = word[len(head) :]
+                lines.append([(" " * indent, "")] if indent else [])
+                used = indent
+                size = cell_len(word)
+            lines[-1].append((word, tone))
+            used += size
+    return lines
+
+
+def _words(text: str) -> Iterable[str]:
+    """Words with the spaces that follow them."""
+    start = 0
+    space = False
+    for index, character in enumerate(text):
+        if character == " ":
+            space = True
+        elif space:
+            yield text[start:index]
+            start, space = index, False
+    if start < len(text):
+        yield text[start:]
+
+
+class Toned(Widget):
+    """A widget that paints parts itself, line by line. Tones are component classes, so that themes own their look."""
+
+    COMPONENT_CLASSES = TONE_CLASSES
+
+    def tone(self, name: str) -> Style:
+        return self.get_component_rich_style(f"tone--{name}", partial=True)
+
+    def paint(self, parts: Parts | Part, cells: int, base: Style, *, toned: bool = True) -> Strip:
+        """One strip of exactly `cells` cells. `toned=False` leaves colours out (a reversed cursor line stays legible)."""
+        return Strip(self.paint_cell(parts, cells, base, "left", toned), cells)
+
+    def paint_cell(self, parts: Parts | Part, cells: int, base: Style, align: str, toned: bool) -> list[Segment]:
+        return [
+            Segment(text, base + self.tone(tone) if tone and toned else base)
+            for text, tone in fit(parts, cells, align)
+            if text
+        ]
