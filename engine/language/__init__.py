@@ -1,0 +1,19 @@
+"""The definition language: strict YAML in, checked definitions out; expressions; the published JSON Schema."""
+
+from engine.language.expressions import Expressions
+from engine.language.findings import DefinitionError, Finding
+from engine.language.loader import Reading, World, load, read
+from engine.language.signatures import ActionSignature, Declared, Signature
+
+__all__ = [
+    "ActionSignature",
+    "Declared",
+    "DefinitionError",
+    "Expressions",
+    "Finding",
+    "Reading",
+    "Signature",
+    "World",
+    "load",
+    "read",
+]
