@@ -7,7 +7,7 @@ connectors implement; it never touches the journal.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -191,3 +191,30 @@ class Fleet(Protocol):
     """Who is in the fleet: robots joined from their owners."""
 
     async def robots(self) -> Sequence[Robot]: ...
+
+
+class Clock(Protocol):
+    """What a connector may ask about time: the engine's clock, UTC epoch seconds."""
+
+    def now(self) -> float: ...
+
+
+class Connector(Protocol):
+    """What an entry point of the group `quarterdeck.connectors` names: it makes implementations of ports.
+
+    `fields` are its settings (`url`, `secret` and whatever stands under `options`); `secret` is the name of a keyring
+    entry. `needs` names capabilities that are built first and handed over in `ports`. `build` opens no connection; an
+    implementation that has `close()` is closed with the engine, one that has `check()` is asked by `qd doctor`.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def capabilities(self) -> tuple[str, ...]: ...
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+    @property
+    def fields(self) -> Mapping[str, Param]: ...
+    def build(
+        self, config: Mapping[str, Json], secret: Callable[[str], str], clock: Clock, ports: Mapping[str, Any]
+    ) -> dict[str, Any]: ...
