@@ -38,7 +38,16 @@ def series(
         canary = 2.8 * (1 + (worse - 1) * min(1, index / (points * 0.3))) * generator.uniform(0.75, 1.25)
         control = 2.8 * generator.uniform(0.85, 1.15)
         e = max(0.05, e * math.exp((worse - 1.25) * 0.022 * generator.uniform(0.2, 1.8)))
-        first.append(SeriesPoint(t=t, canary=None if missing else canary, control=control, e=None if missing else e))
+        first.append(
+            SeriesPoint(
+                t=t,
+                canary=None if missing else canary,
+                control=control,
+                e=None if missing else e,
+                low=control * 0.7,
+                high=control * 1.4,
+            )
+        )
         second.append(
             SeriesPoint(
                 t=t,

@@ -122,6 +122,9 @@ class SeriesPoint(View, frozen=True, kw_only=True):
     canary: float | None
     control: float | None
     e: float | None = None
+    low: float | None = None
+    high: float | None = None
+    """Bounds of the control's own rate, for the band behind it."""
 
 
 class Series(View, frozen=True, kw_only=True):

@@ -1,0 +1,217 @@
+"""The question before a dangerous act: how many robots first, then what happens, then a phrase made from it.
+
+Rules: the key that asked can't confirm; nothing counts in the first 300 ms (held keys, type-ahead, a late click); focus
+starts on an empty field or on Cancel, never on the act; what raises risk wants its phrase typed whole; Esc changes
+nothing. Returns the arguments to send, or None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from screens import fields
+from screens.acts import Level
+from screens.base import Question
+from screens.fields import Item
+from screens.widgets.ask import Answer, Pick, Push, Said
+from screens.widgets.clean import safe
+from screens.widgets.parts import Part
+
+ARM_S = 0.3
+"""Key repeat starts after some 250 ms: a key held a moment too long must not answer the question it opened."""
+YES_KEYS = ("y", "o")
+
+Line = list[Part]
+
+
+class Confirm(ModalScreen["dict[str, Any] | None"], inherit_bindings=False):
+    BINDINGS = [
+        Binding("escape,ctrl+g", "cancel", show=False),
+        Binding("tab,down", "app.focus_next", show=False),
+        Binding("shift+tab,up", "app.focus_previous", show=False),
+        *[Binding(key, f"yes('{key}')", show=False) for key in YES_KEYS],
+    ]
+    AUTO_FOCUS = ""
+    DEFAULT_CSS = """
+    Confirm { align: center middle; background: $background 60%; }
+    Confirm > Vertical { width: 76; max-width: 96%; height: auto; max-height: 96%; background: $panel; border: round $qd-caution; border-title-color: $qd-strong; padding: 0 1; }
+    Confirm > Vertical.-risk { border: heavy $qd-alarm; }
+    Confirm VerticalScroll { height: auto; max-height: 100%; scrollbar-size: 1 1; background: $panel; }
+    Confirm Horizontal { height: 1; width: 1fr; margin-top: 1; }
+    Confirm Said { background: $panel; }
+    Confirm .label { margin-top: 1; }
+    """
+
+    def __init__(self, question: Question, items: Sequence[Item] | None = None, notes: Sequence[Line] = ()) -> None:
+        """`items`: what to fill in (default: the act's own fields); `notes`: lines shown above the consequences."""
+        super().__init__()
+        self.question = question
+        self.items = list(fields.of_act(question.act.fields) if items is None else items)
+        self.notes = list(notes)
+        self.armed = False
+        act = question.act
+        own = f"{act.verb.split()[0]} {question.target.id}" if act.level is Level.RISK else ""
+        self.phrase = question.phrase or own
+        self._phrase_asked = bool(question.phrase)
+        self.yes_key = next(key for key in YES_KEYS if key != act.key)
+
+    # -- what stands there --------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        risk = bool(self.phrase)
+        with Vertical(classes="-risk" if risk else "") as box:
+            box.border_title = safe(f" {self._title()} ", 70)
+            with VerticalScroll(can_focus=False):
+                yield Said(self._said(), id="said")
+                for item in self.items:
+                    yield Said([[(item.label, ""), *self._needs(item)]], id=None).add_class("label")
+                    if item.options:
+                        yield Pick(item.options, item.start, id=_id(item))
+                    else:
+                        yield Answer(item.start, id=_id(item))
+                if risk:
+                    yield Said([["Type  ", (self.phrase, "strong"), "  to do it"]]).add_class("label")
+                    yield Answer(id="phrase")
+                yield Said(id="wrong")
+            with Horizontal():
+                yield Push("Cancel", "Esc", id="cancel")
+                yield Push(self.question.act.verb.capitalize(), "" if risk or self.items else self.yes_key, id="go")
+
+    def _title(self) -> str:
+        where = self.question.environment
+        where = where.upper() if where == "production" else where
+        return " \u00b7 ".join(part for part in (where, self.question.act.verb, self.question.target.id) if part)
+
+    def _said(self) -> list[Line]:
+        """The count comes first: consequences start with it."""
+        preview, problem = self.question.preview, self.question.problem
+        lines: list[Line] = []
+        told = list(preview.consequences) if preview is not None else []
+        for place, text in enumerate(told):
+            lines.append([(text, "strong")] if not place else ["\u00b7 ", text])
+        target = self.question.target
+        if target.label:
+            lines.append([(target.label, "")])
+        lines += self.notes
+        if not told and self.question.act.help:
+            lines.append([(self.question.act.help, "muted")])
+        if problem is not None:
+            lines.append(
+                [("as it stands: ", "muted"), (problem.reason, "caution"), f" {problem.fix}" if problem.fix else ""]
+            )
+        return lines
+
+    def _needs(self, item: Item) -> Line:
+        words = [] if item.required else ["may be left out"]
+        if item.minimum is not None and item.maximum is not None:
+            words.append(f"{item.minimum:g} to {item.maximum:g}")
+        if item.hint:
+            words.append(item.hint)
+        return [(f"  {', '.join(words)}", "muted")] if words else []
+
+    # -- arming -------------------------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        self.set_timer(ARM_S, self._arm)
+
+    def _arm(self) -> None:
+        self.armed = True
+        self._first_empty().focus()
+
+    def _first_empty(self) -> Any:
+        """The first field that needs an answer, the phrase, or Cancel; never the act itself."""
+        for item in self.items:
+            widget = self.query_one(f"#{_id(item)}")
+            if item.required and not getattr(widget, "value", ""):
+                return widget
+        if self.phrase and not any(item.required for item in self.items):
+            return self.query_one("#phrase")
+        for item in self.items:
+            return self.query_one(f"#{_id(item)}")
+        return self.query_one("#cancel")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self.armed or action not in (
+            "cancel",
+            "yes",
+            "app.focus_next",
+            "app.focus_previous",
+            "focus_next",
+            "focus_previous",
+        )
+
+    # -- answering ----------------------------------------------------------------------------------------------
+
+    def action_cancel(self) -> None:
+        if self.armed:
+            self.dismiss(None)
+
+    def action_yes(self, key: str) -> None:
+        """A quick yes exists only where nothing is typed and nothing raises risk, and never on the key that asked."""
+        if self.armed and key == self.yes_key and not self.phrase and not self.items:
+            self._go()
+
+    def on_push_pushed(self, message: Push.Pushed) -> None:
+        if not self.armed:
+            return
+        if message.push.id == "cancel":
+            self.dismiss(None)
+        else:
+            self._go()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        if self.armed and self.query_one("#wrong", Said).text:
+            self._say_wrong(self._problems())
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter goes to the next field; in the phrase, whole and right, it does the act."""
+        event.stop()
+        if not self.armed:
+            return
+        if event.input.id == "phrase":
+            self._go()
+        else:
+            self.app.action_focus_next()
+
+    def _texts(self) -> dict[str, str]:
+        return {fields.key(item): getattr(self.query_one(f"#{_id(item)}"), "value", "") for item in self.items}
+
+    def _problems(self) -> list[str]:
+        _, wrong = fields.values(self.items, self._texts())
+        reasons = [one.reason for one in wrong]
+        if self.phrase:
+            typed = self.query_one("#phrase", Answer).value
+            if not typed.strip():
+                reasons.append("the phrase is not typed yet")
+            elif typed.split() != self.phrase.split():
+                reasons.append(f"the phrase is not {self.phrase}")
+        return reasons
+
+    def _say_wrong(self, reasons: Sequence[str]) -> None:
+        self.query_one("#wrong", Said).show([[("\u2717 ", "caution"), (reason, "caution")] for reason in reasons])
+
+    def _go(self) -> None:
+        reasons = self._problems()
+        if reasons:
+            self._say_wrong(reasons)
+            return
+        answered, _ = fields.values(self.items, self._texts())
+        if self._phrase_asked:
+            answered["phrase"] = self.phrase
+        self.dismiss(answered)
+
+
+def _id(item: Item) -> str:
+    """A widget id that no name from outside can break."""
+    return "field-" + "".join(
+        character if character.isalnum() and character.isascii() else f"_{ord(character)}_"
+        for character in fields.key(item)
+    )

@@ -1,0 +1,201 @@
+"""A gate as lines: the question, what it rests on, who has a seat, what each answer does, and what silence does.
+
+Pure: a `GateDetail`, the engine's time and a width in; lines out. The evidence is shown with its age and digest, because
+a vote is bound to exactly what was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.contract.gates import GateDetail, GateSummary
+from screens import evidence, figures, layout
+from screens.layout import Line
+from screens.model import age
+from screens.widgets.parts import Part
+
+STALE_S = 900.0
+"""Evidence older than this is pointed out; the engine decides what is too old to vote on."""
+
+
+def sentence(detail: GateDetail, now: float) -> Line:
+    """The verdict line: may I vote, how many seats are open, how long is left."""
+    gate = detail.gate
+    if gate.state != "open":
+        tone = {"passed": "good", "rejected": "caution", "expired": "caution"}.get(gate.state, "muted")
+        return [(f"{gate.state.upper()}: this question is closed.", tone), f" {_last_vote(detail, now)}"]
+    left = figures.until(gate.expires_at, now)
+    line: Line = [(f"{gate.seats_open} of {gate.seats_total} seats open", "strong"), ", expires ", left, ". "]
+    if gate.mine:
+        line.append((f"You can't vote: {gate.mine}.", "caution"))
+    else:
+        line.append(("You can vote.", "strong"))
+    if gate.escalated:
+        line.append((" Escalated.", "caution"))
+    return line
+
+
+def facts(detail: GateDetail, now: float, cells: int, before: Sequence[Line] = ()) -> list[Line]:
+    """Everything about the question. `before`: the evidence lines shown earlier, when the evidence has changed since."""
+    gate = detail.gate
+    head: Line = [(gate.kind.replace("_", " ").upper(), "muted"), "  ", (gate.id, "strong")]
+    head += [(f"  asked {figures.clock(gate.opened_at, now)}", "muted"), (f"  in {gate.path} of {gate.run}", "muted")]
+    lines: list[Line] = [head, [(gate.question, "strong")]]
+    if gate.subject and gate.subject not in gate.question:
+        lines.append([("about: ", "muted"), gate.subject])
+    if gate.claimed_by:
+        lines.append(
+            [("claimed by: ", "muted"), gate.claimed_by, (" (a claim stops nobody else from voting)", "muted")]
+        )
+    lines += [[""], *consequences(detail), [""], *seats(detail, now), [""], *grounds(detail, now, cells, before)]
+    if detail.form:
+        lines += [[""], *form(detail)]
+    if detail.comments:
+        said: list[Line] = [["  ", comment] for comment in detail.comments[-20:]]
+        lines += [[""], layout.heading("Asked and said"), *said]
+    return lines
+
+
+def consequences(detail: GateDetail) -> list[Line]:
+    """What follows from each answer, and from no answer."""
+    rows: list[tuple[str, layout.Cell]] = []
+    for index, text in enumerate(detail.consequences):
+        rows.append(("if approved" if not index else "", text))
+    if detail.on_reject:
+        rows.append(("if rejected", detail.on_reject))
+    rows.append(("if nobody answers", detail.on_timeout or "it stays closed: silence never approves"))
+    if detail.answers and detail.answers != ("approve", "reject"):
+        rows.append(("answers", ", ".join(detail.answers)))
+    if detail.phrase:
+        rows.append(("to approve, type", (detail.phrase, "strong")))
+    return layout.pairs(rows, 200)
+
+
+def seats(detail: GateDetail, now: float) -> list[Line]:
+    """Seats filled and open, who can still fill them, who may not, and every vote with its fate."""
+    lines: list[Line] = []
+    taken = sum(min(len(seat.filled_by), seat.count) for seat in detail.seats)
+    lines.append(layout.heading("Seats", (f"{taken}/{sum(seat.count for seat in detail.seats)} filled", "muted")))
+    for seat in detail.seats:
+        for index in range(seat.count):
+            if index < len(seat.filled_by):
+                lines.append(["  ", "\u25cf ", seat.label, "  ", (seat.filled_by[index], "strong")])
+            else:
+                lines.append(["  ", ("\u25cb ", "caution"), seat.label, ("  open", "caution")])
+    if detail.who_can:
+        lines.append(
+            [("  who can: ", "muted"), ", ".join(detail.who_can[:8]), "" if len(detail.who_can) <= 8 else ", \u2026"]
+        )
+    elif detail.gate.state == "open":
+        lines.append([("  nobody known can fill the open seats", "alarm")])
+    if detail.excluded:
+        lines.append([("  may not: ", "muted"), ", ".join(detail.excluded[:8])])
+    for vote in detail.votes:
+        lines.append(["  ", *_vote(vote, now)])
+    return lines
+
+
+def grounds(detail: GateDetail, now: float, cells: int, before: Sequence[Line] = ()) -> list[Line]:
+    """The evidence with age and digest."""
+    note: Line = [
+        figures.aged(detail.evidence_at, now, STALE_S / 2),
+        (f"  digest {figures.short(detail.evidence_digest)}", "muted"),
+    ]
+    head: Line = [*layout.heading("Evidence"), "  ", *note]
+    body = evidence.lines(detail.evidence, now, cells - 3)
+    if before:
+        return [
+            head,
+            [
+                (
+                    "  The evidence has changed: ~ marks what is new, - what is gone. Votes on the old one do not count.",
+                    "caution",
+                )
+            ],
+            *evidence.marked(body, before),
+        ]
+    return [head, *[["  ", *line] for line in body]]
+
+
+def form(detail: GateDetail) -> list[Line]:
+    """What the form asks, before it is opened."""
+    rows: list[tuple[str, layout.Cell]] = []
+    for name, spec in detail.form.items():
+        rows.append((f"  {spec_title(name, spec)}", describe(spec)))
+    return [layout.heading("To be filled in with the vote"), *layout.pairs(rows, 120)]
+
+
+def spec_title(name: str, spec: Any) -> str:
+    return str(spec.get("title") or name) if isinstance(spec, Mapping) else name
+
+
+def describe(spec: Any) -> str:
+    """A field's type and limits in words."""
+    if not isinstance(spec, Mapping):
+        return "text"
+    if spec.get("enum"):
+        words = "one of " + ", ".join(str(item) for item in spec["enum"])
+    else:
+        words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "yes or no"}.get(
+            str(spec.get("type", "string")), str(spec.get("type"))
+        )
+    low, high = spec.get("minimum"), spec.get("maximum")
+    if low is not None and high is not None:
+        words += f", {low:g} to {high:g}"
+    elif low is not None:
+        words += f", at least {low:g}"
+    elif high is not None:
+        words += f", at most {high:g}"
+    if spec.get("pattern"):
+        words += f", like {spec['pattern']}"
+    if spec.get("default") is not None:
+        words += (
+            f", normally {'yes' if spec['default'] is True else 'no' if spec['default'] is False else spec['default']}"
+        )
+    return words if spec.get("required", True) else f"{words} (may be left out)"
+
+
+def inbox_row(gate: GateSummary, now: float) -> tuple[layout.Cell, ...]:
+    """One row of the inbox: mark, deadline, question, seats, whether I can vote, who claimed it."""
+    mark: Part = ("\u2691", "strong") if not gate.mine else ("\u00b7", "muted")
+    left = figures.until(gate.expires_at, now)
+    if gate.state != "open":
+        left = (gate.state, "muted")
+    you: Part = "yes" if not gate.mine else (f"no: {gate.mine}", "muted")
+    kind = gate.kind.replace("_", " ")
+    question: Line = [("escalated ", "caution")] if gate.escalated else []
+    question.append(gate.question)
+    return (
+        mark,
+        left,
+        question,
+        f"{gate.seats_total - gate.seats_open}/{gate.seats_total}",
+        you,
+        gate.claimed_by or "",
+        kind,
+        age(max(0.0, now - gate.opened_at)),
+    )
+
+
+def _vote(vote: Any, now: float) -> Line:
+    line: Line = [figures.clock(vote.at, now), " ", (vote.person, "strong")]
+    if vote.on_behalf_of:
+        line.append(f" for {vote.on_behalf_of}")
+    if vote.refused:
+        line += [f" wanted {vote.answer}: ", (f"refused, {vote.refused}", "caution")]
+    elif vote.void:
+        line += [f" {vote.answer} ", ("void: the evidence changed", "caution")]
+    else:
+        line.append(f" {vote.answer}")
+    if vote.rationale:
+        line.append((f"  \u201c{vote.rationale}\u201d", "muted"))
+    return line
+
+
+def _last_vote(detail: GateDetail, now: float) -> str:
+    counted = [vote for vote in detail.votes if not vote.void and not vote.refused]
+    if not counted:
+        return "Nobody's vote counted."
+    newest = counted[-1]
+    return f"Last vote: {newest.person} {newest.answer}, {figures.clock(newest.at, now)}."
