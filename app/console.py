@@ -56,7 +56,7 @@ class CleanFilter(LineFilter):
     """The net under every widget: no control character leaves in text, whoever put it there."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        if all(segment.control or segment.text.isascii() and segment.text.isprintable() for segment in segments):
+        if all(segment.control or (segment.text.isascii() and segment.text.isprintable()) for segment in segments):
             return segments
         from rich.segment import Segment as New
 

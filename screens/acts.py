@@ -133,7 +133,7 @@ SHOWN = {
 
 def shown_key(key: str) -> str:
     """A key as people write it; of several the first."""
-    first = key.split(",")[0]
+    first = key.split(",", maxsplit=1)[0]
     if first.startswith("ctrl+"):
         return "^" + first[5:]
     return SHOWN.get(first, first)

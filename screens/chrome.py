@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -31,7 +31,7 @@ def zone(name: str) -> tzinfo | None:
 
 def clock(at: float, name: str = "") -> str:
     """UTC and site time, `09:14:03Z 11:14 CEST`; once when the site keeps UTC."""
-    utc = datetime.fromtimestamp(at, timezone.utc)
+    utc = datetime.fromtimestamp(at, UTC)
     local = utc.astimezone(zone(name))
     text = f"{utc:%H:%M:%S}Z"
     if local.utcoffset() == utc.utcoffset():
@@ -43,8 +43,8 @@ def at(moment: float | None, now: float) -> str:
     """A time of day, with the date when it isn't today (UTC)."""
     if not moment:
         return "\u2014"
-    when = datetime.fromtimestamp(moment, timezone.utc)
-    today = datetime.fromtimestamp(now, timezone.utc).date()
+    when = datetime.fromtimestamp(moment, UTC)
+    today = datetime.fromtimestamp(now, UTC).date()
     return f"{when:%H:%M:%S}" if when.date() == today else f"{when:%d %b %H:%M}"
 
 
@@ -86,10 +86,9 @@ def header(model: Model) -> Line:
 
 def link_word(model: Model) -> Part:
     if model.link is Link.LIVE:
-        quiet = model.age_s()
         if model.lag_s > 1.5:
             return (f"\u25d0 {model.lag_s:.0f}s behind", "caution")
-        return ("\u25cf live", "info") if quiet < 3600 else ("\u25cf live", "info")
+        return ("\u25cf live", "info")
     if model.link is Link.CONNECTING:
         return ("\u25cb connecting", "muted")
     return (f"\u2717 STALE {age(model.age_s())}", "alarm")

@@ -144,7 +144,8 @@ class Push(_OneLine):
         return width(self.parts())
 
     def parts(self) -> list[Part]:
-        return ["[ ", *([(self.key, "key"), " "] if self.key else []), self.word, " ]"]
+        key: list[Part] = [(self.key, "key"), " "] if self.key else []
+        return ["[ ", *key, self.word, " ]"]
 
     def action_push(self) -> None:
         self.post_message(self.Pushed(self))

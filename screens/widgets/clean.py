@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from textual.content import Content
 
 _MAP: dict[int, int] = {c: 0x2400 + c for c in range(0x20)}
-_MAP |= {0x7F: 0x2421} | {c: 0xFFFD for c in range(0x80, 0xA0)}
+_MAP |= {0x7F: 0x2421} | dict.fromkeys(range(128, 160), 65533)
 for _first, _last in (
     (0x200B, 0x200F),  # zero width, left-to-right marks
     (0x202A, 0x202E),  # bidi overrides
@@ -25,8 +25,8 @@ for _first, _last in (
     (0xFFF9, 0xFFFB),
     (0xE0000, 0xE0FFF),  # tags
 ):
-    _MAP |= {c: 0xFFFD for c in range(_first, _last + 1)}
-_MAP |= {c: 0xFFFD for c in (0x061C, 0x180E, 0xFEFF, 0x00AD, 0x034F, 0x115F, 0x1160, 0x3164, 0xFFA0)}
+    _MAP |= dict.fromkeys(range(_first, _last + 1), 65533)
+_MAP |= dict.fromkeys((1564, 6158, 65279, 173, 847, 4447, 4448, 12644, 65440), 65533)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _PLAIN = re.compile(r"[ -~]*\Z")
 

@@ -192,6 +192,14 @@ class LineTable(ScrollView, Toned, can_focus=True):
         self.chip = ""
         self._changed()
 
+    def rows_arrived(self) -> None:
+        """The source loaded more of what it has: dots become rows, nothing moves."""
+        self._grown()
+        if not self.cursor_key:
+            self.cursor_key = self.source.key(self.cursor) or ""
+        self._look()
+        self._changed()
+
     def _same_shape(self, rows: list[tuple[str, Cells]]) -> bool:
         source = self.rows
         return len(rows) == len(source) and all(source.key(i) == key for i, (key, _) in enumerate(rows))
@@ -253,11 +261,16 @@ class LineTable(ScrollView, Toned, can_focus=True):
                 self.refresh(Region(x, y, size, 1))
 
     @property
+    def cells_wide(self) -> int:
+        """Cells a row has, the scrollbar left out."""
+        return self.scrollable_content_region.width
+
+    @property
     def _page(self) -> int:
         return max(1, self.size.height - self.head)
 
     def _grown(self) -> None:
-        wanted = Size(self.size.width, len(self.source) + self.head)
+        wanted = Size(self.cells_wide, len(self.source) + self.head)
         if wanted != self.virtual_size:
             self.virtual_size = wanted
 
@@ -278,7 +291,7 @@ class LineTable(ScrollView, Toned, can_focus=True):
 
     def _lay_out(self) -> None:
         """Which columns fit, where they start and how wide they are."""
-        room = self.size.width
+        room = self.cells_wide
         shown = list(range(len(self.columns)))
         while len(shown) > 1 and sum(self.columns[i].width + 1 for i in shown) > room:
             dropped = max(shown, key=lambda i: (self.columns[i].optional, i))
@@ -296,7 +309,7 @@ class LineTable(ScrollView, Toned, can_focus=True):
             x += size + 1
 
     def render_line(self, y: int) -> Strip:
-        cells_wide = self.size.width
+        cells_wide = self.cells_wide
         if not self._spans and self.columns:
             self._lay_out()
         base = self.rich_style

@@ -1,0 +1,507 @@
+"""One run: the path it took, its timeline, its events, what went in and out, why it waits; and what can be done with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.widget import Widget
+
+from engine.contract.common import CommandAnswer
+from engine.contract.runs import EventPage, EventView, RunDetail, StepView
+from screens import chrome, run_views
+from screens.acts import Act, Field, Level, Reason, register
+from screens.base import QScreen, Target
+from screens.model import Delta, age
+from screens.runs import GLYPH
+from screens.widgets.line import Lines
+from screens.widgets.line_table import Column, LineTable
+from screens.widgets.parts import Part
+from screens.widgets.text import Page
+
+EVENTS_PAGE = 500
+EVENTS_HELD = 5_000
+WIDE = 130
+VIEWS = (
+    ("path", "m", "Map"),
+    ("why", "w", "Why"),
+    ("timeline", "t", "Timeline"),
+    ("events", "v", "Events"),
+    ("data", "e", "Data"),
+)
+
+REASON = (Field("reason", "Why", required=True),)
+register(
+    *(
+        Act(f"run.show_{name}", key, word.lower(), "run", help=help, order=0)
+        for (name, key, word), help in zip(
+            VIEWS,
+            (
+                "The path taken, not taken, still possible",
+                "What it waits for, who can move it, until when",
+                "Steps by time",
+                "Every recorded event",
+                "Inputs and outputs (evidence) of the step or event under the cursor",
+            ),
+            strict=True,
+        )
+    ),
+    Act("run.next_view", "right_square_bracket,right", "next view", "run", help="Next view", order=0),
+    Act("run.previous_view", "left_square_bracket,left", "previous view", "run", help="Previous view", order=0),
+    Act("run.inspect", "enter", "look in", "run", help="Data of the step or event under the cursor", order=10),
+    Act("run.gate", "A", "open gate", "run", help="Open the gate this run waits for", order=11),
+    Act("run.rollout", "o", "rollout", "run", help="Open the rollout of this run", order=12),
+    Act(
+        "run.suspend",
+        "p",
+        "suspend",
+        "run",
+        Level.SAFE,
+        "Nothing new starts; what is in flight ends",
+        "run.suspend",
+        "qd runs suspend {id}",
+        order=20,
+    ),
+    Act(
+        "run.resume",
+        "P",
+        "resume",
+        "run",
+        Level.CHANGE,
+        "Go on after a suspend",
+        "run.resume",
+        "qd runs resume {id}",
+        order=21,
+    ),
+    Act(
+        "run.retry",
+        "Y",
+        "retry",
+        "run",
+        Level.CHANGE,
+        "Try the step under the cursor again",
+        "run.retry",
+        "qd runs retry {id} --step PATH",
+        order=22,
+    ),
+    Act(
+        "run.skip",
+        "S",
+        "skip",
+        "run",
+        Level.RISK,
+        "Skip the step under the cursor, with a reason",
+        "run.skip",
+        "qd runs skip {id} --step PATH --reason TEXT",
+        REASON,
+        order=23,
+    ),
+    Act(
+        "run.redrive",
+        "D",
+        "redrive",
+        "run",
+        Level.CHANGE,
+        "Start again from the step under the cursor",
+        "run.redrive",
+        "qd runs redrive {id} --step STEP",
+        (Field("reason", "Why"),),
+        order=24,
+    ),
+    Act(
+        "run.cancel",
+        "C",
+        "cancel",
+        "run",
+        Level.CHANGE,
+        "End it and undo what it did (waits for what is in flight)",
+        "run.cancel",
+        "qd runs cancel {id} --reason TEXT",
+        REASON,
+        order=25,
+    ),
+    Act(
+        "run.terminate",
+        "Z",
+        "terminate",
+        "run",
+        Level.RISK,
+        "End it at once; nothing is undone",
+        "run.terminate",
+        "qd runs terminate {id} --reason TEXT",
+        REASON,
+        order=27,
+    ),
+    Act(
+        "run.comment",
+        "c",
+        "comment",
+        "run",
+        Level.CHANGE,
+        "Write something into the record",
+        "run.comment",
+        "qd runs comment {id} TEXT",
+        (Field("text", "Comment", required=True),),
+        order=26,
+    ),
+    Act(
+        "run.override-window",
+        "O",
+        "override window",
+        "run",
+        Level.RISK,
+        "Go on although a freeze window holds it",
+        "run.override-window",
+        "qd runs override-window {id} --reason TEXT",
+        REASON,
+        order=0,
+    ),
+)
+
+
+class RunScreen(QScreen):
+    NAME = "run"
+    TITLE_WORD = "Run"
+    ACTS = (
+        *(f"run.show_{name}" for name, _, _ in VIEWS),
+        "run.next_view",
+        "run.previous_view",
+        "run.inspect",
+        "run.gate",
+        "run.rollout",
+        "run.suspend",
+        "run.resume",
+        "run.retry",
+        "run.skip",
+        "run.redrive",
+        "run.cancel",
+        "run.terminate",
+        "run.comment",
+        "run.override-window",
+    )
+    AUTO_FOCUS = "#path"
+
+    def __init__(self, run: str) -> None:
+        super().__init__()
+        self.run_id = run
+        self.detail: RunDetail | None = None
+        self.events: dict[str, EventView] = {}
+        self.view = "path"
+        self._after = 0
+        self._event = ""
+
+    def body(self) -> ComposeResult:
+        yield Lines(id="views", classes="tabs")
+        with Container(classes="split"):
+            yield LineTable(
+                [
+                    Column("STEP", 24, grow=2),
+                    Column("KIND", 7, optional=1),
+                    Column("BEGAN, TOOK", 16, optional=2),
+                    Column("STATE", 16, grow=3),
+                ],
+                empty=["Loading \u2026"],
+                id="path",
+            )
+            with Container(id="side", classes="column"):
+                yield Page(id="why", indent=12)
+                yield LineTable(
+                    [
+                        Column("BEGAN", 12),
+                        Column("STEP", 20, grow=1),
+                        Column("STATE", 13),
+                        Column("TOOK", 7),
+                        Column("OVER THE RUN", 12, grow=2, optional=1),
+                    ],
+                    empty=["No step has begun."],
+                    id="timeline",
+                )
+                yield LineTable(
+                    [
+                        Column("N", 5, align="right"),
+                        Column("AT", 12),
+                        Column("EVENT", 20),
+                        Column("WHAT", 16, grow=1),
+                        Column("BY", 12, optional=1),
+                    ],
+                    empty=["Loading \u2026"],
+                    follow=True,
+                    id="events",
+                )
+                yield Page(id="data")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self._show(self.view, focus=True)
+        self.refetch()
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        if self.is_mounted:
+            self._show(self.view)
+            self._draw()
+
+    # -- words --------------------------------------------------------------------------------------------------
+
+    def verdict(self) -> list[Part]:
+        detail = self.detail
+        run = detail.run if detail is not None else self.model.runs.get(self.run_id)
+        if run is None:
+            return [(f"Asking for {self.run_id} \u2026", "muted")]
+        glyph, tone = GLYPH.get(run.status, ("?", ""))
+        said: list[Part] = [f"{run.id} ", (f"{glyph} {run.status}", tone) if tone else f"{glyph} {run.status}"]
+        said.append(f" \u00b7 {run.title or run.workflow}")
+        now = self.model.now()
+        if detail is not None and detail.error:
+            said.append((f" \u00b7 {detail.error}", "alarm"))
+        elif detail is not None and detail.waiting:
+            first = detail.waiting[0]
+            said.append(f" \u00b7 waits for {first.what}")
+            if first.who:
+                said.append(f" ({', '.join(first.who[:3])})")
+            if first.until:
+                said.append(f" until {chrome.at(first.until, now)}Z")
+            if len(detail.waiting) > 1:
+                said.append((f" and {len(detail.waiting) - 1} more", "muted"))
+        elif run.waiting_on:
+            said.append(f" \u00b7 waits for {run.waiting_on}")
+        elif run.ended_at:
+            said.append(f" \u00b7 {run.ending or 'ended'} after {age(run.ended_at - run.started_at)}")
+        return said
+
+    # -- data ---------------------------------------------------------------------------------------------------
+
+    def refetch(self) -> None:
+        self.ask(lambda: self.client.run(self.run_id), self._got, group="detail")
+        self._more_events()
+
+    def model_changed(self, delta: Delta | None) -> None:
+        if delta is not None and self.run_id in delta.runs:
+            self.refetch()
+
+    def each_second(self) -> None:
+        if self.detail is not None and self.detail.waiting and self._shown("why"):
+            self._draw_why()
+
+    def _got(self, detail: RunDetail) -> None:
+        self.detail = detail
+        self._draw()
+
+    def _more_events(self) -> None:
+        self.ask(self._events, lambda page: self._draw_events(), group="events", quiet=True)
+
+    async def _events(self) -> EventPage:
+        """Everything after what is held, page by page."""
+        while True:
+            page = await self.client.events(self.run_id, after=self._after, limit=EVENTS_PAGE)
+            for event in page.rows:
+                self._after = max(self._after, event.seq)
+                self.events[str(event.seq)] = event
+            if not page.rows or page.next is None or len(self.events) >= EVENTS_HELD:
+                return page
+
+    # -- drawing ------------------------------------------------------------------------------------------------
+
+    @property
+    def wide(self) -> bool:
+        return self.size.width >= WIDE
+
+    def _shown(self, view: str) -> bool:
+        return (bool(self.query_one(f"#{view}").display) and self.view == view) or (view == "path" and self.wide)
+
+    def _show(self, view: str, *, focus: bool = False) -> None:
+        """At 80 columns one view; with room the map stays and the others share the side."""
+        if self.wide and view == "path":
+            side = self._side
+        else:
+            side = view
+        self.view = view
+        if side != "path":
+            self._side = side
+        self.query_one("#path").display = self.wide or view == "path"
+        self.query_one("#side").display = self.wide or view != "path"
+        self.query_one("#side").set_class(self.wide, "ruled")
+        for name, _, _ in VIEWS:
+            if name != "path":
+                self.query_one(f"#{name}").display = name == side
+        tabs: list[Part] = [" "]
+        for name, key, word in VIEWS:
+            current = name == view or (self.wide and name == side)
+            tabs += [(key, "key"), (f" {word}  ", "strong" if current else "muted")]
+        self.query_one("#views", Lines).show((tabs, [("[ ] or arrows: next view ", "muted")]))
+        if focus:
+            self.query_one(f"#{view}", Widget).focus()
+        for table in self.query(LineTable):
+            table.wake()
+        self._draw_side()
+
+    _side = "why"
+
+    def _draw(self) -> None:
+        if self.detail is None:
+            return
+        path = self.query_one("#path", LineTable)
+        path.empty = ["The definition has no steps to show."]
+        first = not len(path.rows)
+        rows = run_views.path_rows(self.detail, self.model.now())
+        if first:
+            path.load(rows)
+            self._to_active(path)
+        else:
+            path.merge(rows)
+        self._draw_side()
+
+    def _to_active(self, path: LineTable) -> None:
+        """Open at the step that is under way."""
+        assert self.detail is not None
+        seen = run_views.visits(self.detail)
+        active = [id for id, steps in seen.items() if any(step.ended_at is None for step in steps)]
+        if active:
+            path.go_to(active[-1])
+
+    def _draw_side(self) -> None:
+        if self.detail is None:
+            return
+        side = self._side if self.wide else self.view
+        if side == "why":
+            self._draw_why()
+        elif side == "timeline":
+            table = self.query_one("#timeline", LineTable)
+            cells = max(12, (table.cells_wide - 58) if table.cells_wide else 12)
+            table.merge(run_views.timeline_rows(self.detail, self.model.now(), min(cells, 60)))
+        elif side == "events":
+            self._draw_events()
+        elif side == "data":
+            self._draw_data()
+
+    def _draw_why(self) -> None:
+        assert self.detail is not None
+        self.query_one("#why", Page).show(run_views.why(self.detail, self.model.now(), self.model.blocked()))
+
+    def _draw_events(self) -> None:
+        table = self.query_one("#events", LineTable)
+        now = self.model.now()
+        table.empty = ["No events."]
+        fresh = [run_views.event_row(event, now) for key, event in self.events.items() if table.rows.place(key) is None]
+        if not len(table.rows):
+            table.load(fresh)
+            table.action_edge(1)
+        else:
+            table.append(fresh)
+
+    def _draw_data(self) -> None:
+        assert self.detail is not None
+        event = self.events.get(self._event) if self._event else None
+        page = run_views.data_page(self.detail, None if event else self.step(), event, self.model.now())
+        self.query_one("#data", Page).show(page)
+
+    def step(self) -> StepView | None:
+        """The newest visit of the step under the cursor (map or timeline)."""
+        if self.detail is None:
+            return None
+        timeline = self.query_one("#timeline", LineTable)
+        if self.focused is timeline:
+            return next((s for s in self.detail.steps if f"{s.path} {s.fence}" == timeline.cursor_key), None)
+        steps = run_views.visits(self.detail).get(self.query_one("#path", LineTable).cursor_key)
+        return steps[-1] if steps else None
+
+    # -- keys ---------------------------------------------------------------------------------------------------
+
+    def target(self) -> Target | None:
+        title = self.detail.run.title if self.detail is not None else ""
+        return Target("run", self.run_id, f"{self.run_id} {title}".strip())
+
+    def why_not(self, act: Act) -> Reason | None:
+        detail = self.detail
+        if detail is None:
+            return (
+                Reason("the run is not loaded yet") if act.command or act.name in ("run.gate", "run.rollout") else None
+            )
+        if act.name == "run.gate" and not self._gate():
+            return Reason("this run waits for no gate")
+        if act.name == "run.rollout" and not detail.rollout:
+            return Reason("this run belongs to no rollout")
+        if act.name in ("run.retry", "run.skip") and self.step() is None:
+            return Reason("no visited step is under the cursor", "choose one on the map, m")
+        if act.command and (reason := detail.verbs.get(act.command)):
+            return Reason(reason)
+        return None
+
+    def args_for(self, act: Act) -> dict[str, Any]:
+        step = self.step()
+        if act.name in ("run.retry", "run.skip", "run.override-window") and step is not None:
+            return {"path": step.path}
+        if act.name == "run.redrive":
+            return {"step": self.query_one("#path", LineTable).cursor_key}
+        return {}
+
+    def done(self, act: Act, answer: CommandAnswer) -> None:
+        self.refetch()
+
+    def _gate(self) -> str:
+        if self.detail is None:
+            return ""
+        return next((one.gate for one in self.detail.waiting if one.gate), "")
+
+    def act_run_gate(self) -> None:
+        self.console.open("gate", self._gate())
+
+    def act_run_rollout(self) -> None:
+        assert self.detail is not None
+        self.console.open("rollout", self.detail.rollout)
+
+    def act_run_inspect(self) -> None:
+        self._event = ""
+        table = self.focused
+        if isinstance(table, LineTable) and table.id == "events":
+            self._event = table.cursor_key
+        self._show("data", focus=True)
+
+    def on_line_table_opened(self, message: LineTable.Opened) -> None:
+        self.act_run_inspect()
+
+    def on_line_table_moved(self, message: LineTable.Moved) -> None:
+        super().on_line_table_moved(message)
+        if message.table.id == "path" and self.wide and self._side == "data":
+            self._event = ""
+            self._draw_side()
+
+    def _turn(self, by: int) -> None:
+        names = [name for name, _, _ in VIEWS if not (self.wide and name == "path")]
+        current = self._side if self.wide else self.view
+        self._show(names[(names.index(current) + by) % len(names)], focus=True)
+
+    def act_run_next_view(self) -> None:
+        self._turn(1)
+
+    def act_run_previous_view(self) -> None:
+        self._turn(-1)
+
+    def act_console_region(self) -> None:
+        if self.wide:
+            super().act_console_region()
+        else:
+            self._turn(1)
+
+    def act_console_region_back(self) -> None:
+        if self.wide:
+            super().act_console_region_back()
+        else:
+            self._turn(-1)
+
+    def act_run_show_path(self) -> None:
+        self._show("path", focus=True)
+
+    def act_run_show_why(self) -> None:
+        self._show("why", focus=True)
+
+    def act_run_show_timeline(self) -> None:
+        self._show("timeline", focus=True)
+
+    def act_run_show_events(self) -> None:
+        self._show("events", focus=True)
+
+    def act_run_show_data(self) -> None:
+        self._event = ""
+        self._show("data", focus=True)

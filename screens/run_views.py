@@ -1,0 +1,342 @@
+"""One run as lines: the path it took and did not take, its timeline, why it waits, what went in and out. Pure functions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+
+from engine.contract.common import Json
+from engine.contract.runs import EventView, GraphNode, RunDetail, StepView
+from screens import chrome
+from screens.acts import REGISTRY, shown_key
+from screens.model import age
+from screens.widgets.clean import clean_lines
+from screens.widgets.parts import Part
+from screens.widgets.rows import Cells, Wide
+
+STATUS = {
+    "scheduled": ("\u25cb", ""),
+    "running": ("\u25b8", "strong"),
+    "retrying": ("\u21bb", "caution"),
+    "waiting": ("\u25d4", "strong"),
+    "completed": ("\u25cf", ""),
+    "failed": ("\u2717", "alarm"),
+    "skipped": ("\u2298", "caution"),
+    "cancelled": ("\u2298", "muted"),
+    "compensated": ("\u21b6", "caution"),
+    "in_doubt": ("?", "alarm"),
+}
+ENDED = ("completed", "failed", "cancelled", "terminated")
+_ITEM = re.compile(r"#\d+")
+JSON_LINES = 400
+
+
+def node_of(path: str) -> str:
+    """The definition's step behind a path: `stages#1.observe` -> `stages.observe`."""
+    return _ITEM.sub("", path)
+
+
+def visits(detail: RunDetail) -> dict[str, list[StepView]]:
+    """Visits by node id, oldest first. A node may be named by its path without items, its id, or its last word."""
+    ids = {node.id for node in detail.graph}
+    found: dict[str, list[StepView]] = defaultdict(list)
+    for step in detail.steps:
+        known = next(
+            (id for id in (node_of(step.path), step.step, step.step.rpartition(".")[2]) if id in ids), step.step
+        )
+        found[known].append(step)
+    return found
+
+
+def _took(step: StepView, now: float) -> str:
+    if step.started_at is None:
+        return ""
+    return age((step.ended_at or now) - step.started_at)
+
+
+def _open(detail: RunDetail) -> bool:
+    return detail.run.status not in ENDED
+
+
+def reachable(detail: RunDetail, seen: dict[str, list[StepView]]) -> set[str]:
+    """Nodes that can still be reached from where the run stands; none once it has ended."""
+    if not _open(detail):
+        return set()
+    children: dict[str, list[str]] = defaultdict(list)
+    for node in detail.graph:
+        children[node.parent].append(node.id)
+    edges = {node.id: [target for _, target in node.edges] for node in detail.graph}
+    active = [id for id, steps in seen.items() if any(step.ended_at is None for step in steps)]
+    if not active and detail.graph:
+        active = [detail.graph[0].id] if not seen else [next(reversed(seen))]
+    parents = {node.id: node.parent for node in detail.graph}
+    todo = list(active)
+    found: set[str] = set()
+    while todo:
+        id = todo.pop()
+        if id in found or id not in edges:
+            continue
+        found.add(id)
+        todo += edges[id]
+        todo += children[id]
+        if parents.get(id):
+            todo += edges.get(parents[id], [])
+    return found
+
+
+def taken(node: GraphNode, steps: list[StepView], seen: dict[str, list[StepView]], detail: RunDetail) -> set[str]:
+    """Targets this node's finished visits went to: the one that began first after each visit ended."""
+    out: set[str] = set()
+    for step in steps:
+        if step.ended_at is None:
+            continue
+        scope = step.path.rpartition(".")[0]
+        best: tuple[float, str] | None = None
+        for _, target in node.edges:
+            for other in seen.get(target, ()):
+                if other.path.rpartition(".")[0] != scope or other.started_at is None:
+                    continue
+                if other.fence > step.fence and (best is None or other.fence < best[0]):
+                    best = (other.fence, target)
+        if best is not None:
+            out.add(best[1])
+        elif not _open(detail):
+            ends = [target for _, target in node.edges if target in ("done", "fail")]
+            wanted = "fail" if detail.run.status == "failed" else "done"
+            if wanted in ends and step is max(detail.steps, key=lambda one: one.fence):
+                out.add(wanted)
+    return out
+
+
+def path_rows(detail: RunDetail, now: float) -> list[tuple[str, Cells]]:
+    """The definition in its order; every node with what became of it, every branch with whether it was taken."""
+    seen = visits(detail)
+    ahead = reachable(detail, seen)
+    by_id = {node.id: node for node in detail.graph}
+    names = {id: node.name or id for id, node in by_id.items()}
+    order = [node.id for node in detail.graph]
+    rows: list[tuple[str, Cells]] = []
+    for place, node in enumerate(detail.graph):
+        depth, parent = 0, node.parent
+        while parent and parent in by_id and depth < 6:
+            depth, parent = depth + 1, by_id[parent].parent
+        pad = "  " * depth
+        steps = seen.get(node.id, [])
+        rows.append((node.id, _node_cells(node, steps, pad, node.id in ahead or not detail.steps, now)))
+        sibling = next((id for id in order[place + 1 :] if by_id[id].parent == node.parent), "")
+        plain = len(node.edges) <= 1 and all(target in (sibling, "done") for _, target in node.edges)
+        if plain:
+            continue
+        went = taken(node, steps, seen, detail)
+        finished = any(step.ended_at is not None for step in steps)
+        for index, (label, target) in enumerate(node.edges):
+            corner = "\u2570" if index + 1 == len(node.edges) else "\u251c"
+            name = names.get(target, target)
+            if target in went:
+                parts: list[Part] = [f"   {pad}{corner}\u2500 {label} \u2500\u25b6 ", (name, "strong"), " taken"]
+            elif finished and not any(step.ended_at is None for step in steps):
+                parts = [(f"   {pad}{corner}\u2504 {label} \u2504\u25b7 {name}  not taken", "muted")]
+            elif not steps and node.id not in ahead and detail.steps:
+                parts = [(f"   {pad}{corner}\u2504 {label} \u2504\u25b7 {name}", "muted")]
+            else:
+                parts = [f"   {pad}{corner}\u2500 {label} \u2500\u25b7 {name}"]
+            rows.append((f"{node.id} {index} {label}", Wide(parts)))
+    return rows
+
+
+def _node_cells(node: GraphNode, steps: list[StepView], pad: str, ahead: bool, now: float) -> Cells:
+    if not steps:
+        glyph, tone = ("\u25cb", "") if ahead else ("\u2504", "muted")
+        note = node.detail if ahead else "not taken"
+        name: Part = f"{pad}{glyph} {node.name or node.id}" if ahead else (f"{pad}{glyph} {node.name or node.id}", tone)
+        return (name, (node.kind, "muted"), "", (note, "muted"))
+    last = steps[-1]
+    glyph, tone = STATUS.get(last.status, ("?", ""))
+    label = f"{pad}{glyph} {node.name or node.id}"
+    notes: list[Part] = []
+    bad = last.status in ("failed", "retrying", "in_doubt", "skipped", "compensated")
+    if bad or last.status in ("waiting", "running"):
+        notes.append((last.status.replace("_", " "), tone) if tone else last.status)
+    if len(steps) > 1:
+        items = {step.path for step in steps}
+        notes.append((f" {len(items)} items" if len(items) > 1 else f" visit {len(steps)}", "muted"))
+    if last.attempt > 1:
+        notes.append((f" try {last.attempt}", "caution" if last.ended_at is None else "muted"))
+    if last.due and last.ended_at is None:
+        notes.append(f" until {chrome.at(last.due, now)}")
+    if last.error:
+        notes.append((f" {last.error}", "alarm" if last.status == "failed" else "caution"))
+    elif last.detail:
+        notes.append((f" {last.detail}", "muted"))
+    began = f"{chrome.at(last.started_at, now)}" if last.started_at else ""
+    took = _took(last, now) if last.ended_at is not None else ""
+    return ((label, tone) if tone else label, (node.kind, "muted"), (f"{began} {took}".strip(), "muted"), notes)
+
+
+def timeline_rows(detail: RunDetail, now: float, bar_cells: int) -> list[tuple[str, Cells]]:
+    """Visits by time, with a bar over the run's life."""
+    begin = detail.run.started_at
+    end = max(detail.run.ended_at or now, begin + 1.0)
+    rows: list[tuple[str, Cells]] = []
+    for step in sorted(detail.steps, key=lambda step: (step.started_at or float("inf"), step.fence)):
+        glyph, tone = STATUS.get(step.status, ("?", ""))
+        bar: list[Part] = []
+        if step.started_at is not None and bar_cells > 4:
+            first = int((step.started_at - begin) / (end - begin) * bar_cells)
+            last = int(((step.ended_at or end) - begin) / (end - begin) * bar_cells)
+            first = max(0, min(first, bar_cells - 1))
+            bar = [" " * first, ("\u2501" * max(1, min(last, bar_cells) - first), tone if tone != "strong" else "")]
+            bar = [part for part in bar if part and (not isinstance(part, tuple) or part[0])]
+            bar = [part if not (isinstance(part, tuple) and not part[1]) else part[0] for part in bar]
+        word = f"{glyph} {step.status.replace('_', ' ')}"
+        rows.append(
+            (
+                f"{step.path} {step.fence}",
+                (
+                    (chrome.at(step.started_at, now), "muted"),
+                    step.path,
+                    (word, tone) if tone else word,
+                    _took(step, now) if step.ended_at is not None else ("\u2026", "muted"),
+                    bar,
+                ),
+            )
+        )
+    return rows
+
+
+def why(detail: RunDetail, now: float, blocked: str) -> list[list[Part]]:
+    """What the run waits for, who or what can move it, until when, and what happens then; and what it is."""
+    run = detail.run
+    page: list[list[Part]] = []
+    if detail.error:
+        page += [[("\u2717 ", "alarm"), (detail.error, "alarm")], [""]]
+    if run.attention:
+        page += [[("! ", "caution"), (run.attention, "caution")], [""]]
+    for one in detail.waiting:
+        page.append([("\u25d4 ", "strong"), (one.what, "strong"), (f"  at {one.path}", "muted")])
+        if one.who:
+            page.append([("  who can   ", "muted"), ", ".join(one.who)])
+        if one.until:
+            left = one.until - now
+            said = f" (in {age(left)})" if left > 0 else f" ({age(-left)} ago)"
+            page.append(
+                [("  until     ", "muted"), chrome.at(one.until, now) + "Z", (said, "" if left > 0 else "caution")]
+            )
+        if one.then:
+            page.append([("  then      ", "muted"), one.then])
+        if one.can:
+            page.append([("  can be    ", "muted"), *_verbs(one.can)])
+        if one.gate:
+            page.append([("  gate      ", "muted"), one.gate, ("   A opens it", "muted")])
+        page.append([""])
+    if not detail.waiting:
+        if run.status in ENDED:
+            ended = f" as \u201c{run.ending}\u201d" if run.ending and run.ending != run.status else ""
+            page += [[f"It waits for nothing: {run.status}{ended}."], [""]]
+        else:
+            page += [[f"It waits for nobody: {run.status}{' at ' + run.step if run.step else ''}."], [""]]
+    facts: list[tuple[str, str]] = [
+        ("workflow", f"{detail.definition or run.workflow}   digest {detail.digest[:19]}"),
+        ("started", f"{chrome.at(run.started_at, now)}Z by {run.started_by or 'nobody named'}"),
+    ]
+    if run.ended_at:
+        facts.append(("ended", f"{chrome.at(run.ended_at, now)}Z after {age(run.ended_at - run.started_at)}"))
+    if detail.parent:
+        facts.append(("child of", f"{detail.parent}"))
+    if detail.children:
+        facts.append(("children", ", ".join(detail.children[:12]) + (" \u2026" if len(detail.children) > 12 else "")))
+    if detail.rollout:
+        facts.append(("rollout", f"{detail.rollout}   o opens it"))
+    if blocked:
+        facts.append(("note", blocked))
+    page += [[(f"{name:<10}", "muted"), value] for name, value in facts]
+    return page
+
+
+def _verbs(names: Iterable[str]) -> list[Part]:
+    out: list[Part] = []
+    for name in names:
+        act = REGISTRY.get(name)
+        if out:
+            out.append(", ")
+        if act is not None:
+            out += [act.verb, (f" {shown_key(act.key)}", "key")]
+        else:
+            out.append(name)
+    return out
+
+
+def data_page(detail: RunDetail, step: StepView | None, event: EventView | None, now: float) -> list[list[Part]]:
+    """What went in and what came out: of the step or event under the cursor first, then of the run."""
+    page: list[list[Part]] = []
+    if event is not None:
+        page += [
+            [(event.type, "strong"), (f"  #{event.seq}  {chrome.at(event.at, now)}Z", "muted")],
+            [
+                ("actor  ", "muted"),
+                f"{event.actor.kind} {event.actor.id}",
+                (f" via {event.actor.via}" if event.actor.via else "", "muted"),
+            ],
+            [("cause  ", "muted"), event.cause],
+        ]
+        if event.hash:
+            page.append([("hash   ", "muted"), event.hash])
+        page += [*json_lines(event.data), [""]]
+    if step is not None:
+        glyph, tone = STATUS.get(step.status, ("?", ""))
+        word = f"{glyph} {step.status.replace('_', ' ')}"
+        page.append(
+            [
+                (step.path, "strong"),
+                f"  {step.kind}  ",
+                (word, tone) if tone else word,
+                (f"  try {step.attempt}", "muted"),
+            ]
+        )
+        if step.error:
+            page.append([("error  ", "muted"), (step.error, "alarm")])
+        page += [[("in", "muted")], *json_lines(step.input), [("out", "muted")], *json_lines(step.output), [""]]
+    page += [[("inputs of the run", "strong")], *json_lines(detail.inputs)]
+    page += [[""], [("output of the run", "strong")], *json_lines(detail.output)]
+    return page
+
+
+def json_lines(value: Json) -> list[list[Part]]:
+    """A value as indented lines, keys muted. Absent values say so."""
+    if value is None:
+        return [[("  none", "muted")]]
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    lines: list[list[Part]] = []
+    for line in clean_lines(text)[:JSON_LINES]:
+        key = re.match(r'^(\s*)"([^"]{1,120})": ?(.*)$', line)
+        if key:
+            lines.append([f"  {key[1]}", (f"{key[2]}: ", "muted"), key[3]])
+        else:
+            lines.append([f"  {line}"])
+    return lines
+
+
+def event_row(event: EventView, now: float) -> tuple[str, Cells]:
+    who = event.actor.id if event.actor.kind in ("person", "engine") else f"{event.actor.kind} {event.actor.id}"
+    if event.actor.on_behalf_of:
+        who += f" for {event.actor.on_behalf_of}"
+    bad = any(word in event.type for word in ("Failed", "Refused", "Expired", "Rejected"))
+    type_: Part = (event.type, "caution") if bad else event.type
+    return (
+        f"{event.seq}",
+        (
+            (str(event.n), "muted"),
+            (chrome.at(event.at, now), "muted"),
+            type_,
+            (event.text or _brief(event.data)),
+            (who, "muted"),
+        ),
+    )
+
+
+def _brief(data: Json) -> str:
+    if not data:
+        return ""
+    return json.dumps(data, ensure_ascii=False, default=str)[:300]
