@@ -94,20 +94,15 @@ def _scope(
         for key in _DEFAULTED.get(kind, ()):
             if key in defaults:
                 values.setdefault(key, defaults[key])
-        steps[prefix + name] = _step(prefix, name, kind, values, line, values.get("next", following), actions)
+        values.setdefault("next", following)
+        steps[prefix + name] = _step(prefix, name, {"kind": kind, "line": line, "values": values}, actions)
         if kind == "map":
             _scope(values["do"], f"{prefix}{name}.", steps, defaults, actions)
 
 
-def _step(
-    prefix: str,
-    name: str,
-    kind: Any,
-    values: Mapping[str, Any],
-    line: int,
-    following: str,
-    actions: Mapping[str, ActionSignature],
-) -> core.Step:
+def _step(prefix: str, name: str, read: Mapping[str, Any], actions: Mapping[str, ActionSignature]) -> core.Step:
+    kind, values = read["kind"], read["values"]
+
     def to(target: str) -> str:
         return target if target in (core.DONE, core.FAIL) else prefix + target
 
@@ -141,8 +136,8 @@ def _step(
     return core.Step(
         id=prefix + name,
         kind=kind,
-        next=core.DONE if kind == "choice" else to(following),
-        line=line,
+        next=to(values["next"]),
+        line=read["line"],
         with_=values.get("with", {}),
         catch=tuple(_renamed(core.Catch, catch, to) for catch in values.get("catch", ())),
         interrupt=tuple(_renamed(core.Interrupt, interrupt, to) for interrupt in values.get("interrupt", ())),
@@ -180,6 +175,9 @@ def _compensate(values: Mapping[str, Any]) -> core.Compensate:
 
 def _gate(values: Mapping[str, Any], to: Any, _: str) -> core.Gate:
     evidence = values.get("evidence", {})
+    shown = (
+        dict(evidence) if isinstance(evidence, Mapping) else {evidence_name(path): f"${{{path}}}" for path in evidence}
+    )
     known = {key: values[key] for key in ("kind", "exclude", "remind") if key in values}
     return core.Gate(
         question=values["gate"],
@@ -187,9 +185,7 @@ def _gate(values: Mapping[str, Any], to: Any, _: str) -> core.Gate:
         expires=values["expires"],
         on_timeout=_outcome(values["on_timeout"], to),
         on_reject=_outcome(values["on_reject"], to),
-        evidence=evidence
-        if isinstance(evidence, Mapping)
-        else {evidence_name(path): f"${{{path}}}" for path in evidence},
+        evidence=shown,
         form={name: typed_field(field) for name, field in values.get("form", {}).items()},
         **known,
     )

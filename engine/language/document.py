@@ -109,11 +109,11 @@ def parse(text: str, findings: Findings) -> Mapping | None:
         return None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        findings.add(line, "", f"this is no YAML: {error.problem or error.context}", _hint(error, text, line))
+        at = mark.line + 1 if mark else 1
+        findings.add(at, "", f"this is no YAML: {error.problem or error.context}", _hint(error, text, at))
     except yaml.reader.ReaderError as error:
-        line = text[: error.position].count("\n") + 1 if isinstance(error.position, int) else 1
-        findings.add(line, "", "a character stands here that YAML does not allow", "remove it")
+        at = text[: error.position].count("\n") + 1 if isinstance(error.position, int) else 1
+        findings.add(at, "", "a character stands here that YAML does not allow", "remove it")
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         # PyYAML lets chr() and int() of absurd escapes and directives through.
         findings.add(1, "", f"this is no YAML: {quoted(error)}")
@@ -210,7 +210,7 @@ class _Builder:
             self._stop(event, f"more than {MAX_NODES} values", "split it: a child workflow can take a part")
         if isinstance(event, yaml.AliasEvent):
             self._stop(
-                event, f"`*{event.anchor[:40]}` refers to an anchor", "write the value out; a leading * is quoted"
+                event, f"`*{str(event.anchor)[:40]}` refers to an anchor", "write the value out; a leading * is quoted"
             )
         if event.anchor is not None:
             self._stop(event, f"`&{event.anchor[:40]}` is an anchor", "write the value out; a leading & is quoted")

@@ -97,9 +97,12 @@ def check(text: str, names: Mapping[str, str]) -> str:
     try:
         return _static(reading.text, tuple(sorted({**names, **asked}.items())))
     except ExpressionError as error:
-        if not _MIXED.search(str(error)):
+        if _MIXED.search(str(error)):
+            loose = {name: ANY if kind in ("integer", "number") else kind for name, kind in names.items()}
+        elif "null" in str(error):
+            loose = dict.fromkeys(names, ANY)  # the checker lets null be of no other type; evaluation does
+        else:
             raise
-        loose = {name: ANY if kind in ("integer", "number") else kind for name, kind in names.items()}
         return _static(reading.text, tuple(sorted({**loose, **asked}.items())))
 
 
@@ -113,7 +116,7 @@ def evaluate(expression: Expression, env: Mapping[str, Json]) -> Json:
     try:
         result = expression.program.eval(data=data)
         if result.type() == cel.Type.ERROR and "Non-CEL value type" in str(result.plain_value()):
-            result = expression.program.eval(data=msgspec.to_builtins(data, str_keys=True))
+            result = expression.program.eval(data=_builtins(data))
         kind = result.type()
         if kind in (cel.Type.ERROR, cel.Type.UNKNOWN):
             raise ExpressionError(f"{expression.text}: {_sentence(result.plain_value())}")
@@ -240,6 +243,15 @@ def _prune(needs: Trie, source: Mapping[str, Json]) -> dict[str, Json]:
             value = source[name]
             kept[name] = _prune(below, value) if below is not None and isinstance(value, Mapping) else value
     return kept
+
+
+def _builtins(value: Json) -> Json:
+    """The value with only lists, dictionaries and leaves in it: CEL takes no tuple and no mapping of another make."""
+    if isinstance(value, Mapping):
+        return {str(key): _builtins(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_builtins(item) for item in value]
+    return value
 
 
 def _walk(path: tokens.Path, env: Mapping[str, Json]) -> Json:

@@ -6,12 +6,13 @@ Closed everywhere: a key that is not in the table is a finding. What a table can
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from engine.language import document
 from engine.language.document import Node
-from engine.language.findings import nearest
+from engine.language.findings import nearest, quoted
 from engine.language.shapes import (
     BAD,
     Any_,
@@ -151,6 +152,18 @@ LIMITS = Record(
 )
 
 
+class Path(Cel):
+    """A plain dotted path, such as steps.preflight.output."""
+
+    def read(self, node: Node, field: str, reader: Reader) -> Any:
+        if isinstance(node, document.Scalar) and not re.fullmatch(rf"{IDENTIFIER}(?:\.{IDENTIFIER})+", node.text):
+            return reader.bad(node.line, field, f"{quoted(node.text)} is not a path", "such as steps.preflight.output")
+        return super().read(node, field, reader)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": rf"^{IDENTIFIER}(?:\.{IDENTIFIER})+$"}
+
+
 class Steps(Shape):
     """A mapping from step names to steps, in the order they follow each other."""
 
@@ -264,7 +277,7 @@ KINDS["gate"] = _kind(
     {
         "gate": Text("a question", template=True, limit=2_000),
         "kind": Text("the sort of gate", DOTTED),
-        "evidence": Either(VALUES, ListOf(Text("a path", rf"{IDENTIFIER}(?:\.{IDENTIFIER})+"))),
+        "evidence": Either(VALUES, ListOf(Path())),
         "seats": ListOf(SEAT, least=1),
         "exclude": ListOf(Cel("people")),
         "form": MapOf(FORM_FIELD),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from msgspec import Struct
 
 from engine.core.definition import Definition
-from engine.language import build, document
+from engine.language import build, contracts, document, graph, names, seats, typecheck
+from engine.language.draft import draft
 from engine.language.findings import DefinitionError, Finding, Findings
 from engine.language.grammar import WORKFLOW
 from engine.language.shapes import BAD, Reader
@@ -60,6 +62,18 @@ def read(text: str, world: World) -> Reading:
         reader = Reader(findings)
         values = WORKFLOW.read(top, "", reader)
         if values is not BAD:
+            _check(values, reader, world)
             if not findings.errors:
                 made = build.definition(values, world.actions)
     return Reading(definition=made, findings=tuple(sorted(findings.found, key=lambda finding: finding.line)))
+
+
+def _check(values: Mapping[str, Any], reader: Reader, world: World) -> None:
+    """Everything a table of shapes can't say. Each check works on what could be read, so none hides another."""
+    drafted = draft(values, reader)
+    graph.check(drafted)
+    names.check(drafted)
+    typecheck.check_types(drafted, world.actions)
+    contracts.check(drafted, world.actions, world.roles, world.windows)
+    if world.people is not None:
+        seats.check(drafted, world.people)
