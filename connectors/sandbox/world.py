@@ -129,12 +129,9 @@ class World:
             return ""
         if robot.id in self.wave and self._fate(robot) == "fail":
             return "post-install check failed: lidar driver did not start within 30 s"
-        rng = random.Random(f"{self.seed}:{robot.id}:install:{version}")
-        bad = rng.random() < self.scenario.fail_share
-        for _ in range(robot.attempts[version] - 1):
-            bad = bad and rng.random() >= self.scenario.retry_succeeds
-        if not bad:
+        if not self.will_fail(robot, version, robot.attempts[version]):
             return ""
+        rng = random.Random(f"{self.seed}:{robot.id}:text:{version}")
         text = rng.choice(
             (
                 "post-install check failed: lidar driver did not start within 30 s",
@@ -148,6 +145,16 @@ class World:
             if self.scenario.hostile_logs
             else text
         )
+
+    def will_fail(self, robot: Robot, version: str, attempt: int = 1) -> bool:
+        """Whether try number `attempt` of installing `version` fails by chance: decided by the seed alone."""
+        if version != RELEASE:
+            return False
+        rng = random.Random(f"{self.seed}:{robot.id}:install:{version}")
+        bad = rng.random() < self.scenario.fail_share
+        for _ in range(attempt - 1):
+            bad = bad and rng.random() >= self.scenario.retry_succeeds
+        return bad
 
     def _dark_after(self, robot: Robot, version: str) -> float | None:
         return self.scenario.dark_after_s if version == RELEASE else None

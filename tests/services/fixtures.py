@@ -1,0 +1,181 @@
+"""Real servers for tests, started once per session and ended with it.
+
+A server that cannot be had (no network, no Debian package tools) skips its tests with the reason printed; with
+QD_REQUIRE_SERVICES=1, as in CI, it fails them instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from tests.services.make_swu import swu
+from tests.services.robots import BOARD, VARIANTS
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+OLD, NEW = "1.0.0", "1.1.0"
+
+
+class GooseBitServer(msgspec.Struct, frozen=True):
+    """A running gooseBit that holds software OLD and NEW for every simulated hardware."""
+
+    url: str
+    ddi_url: str
+    username: str
+    password: str
+    log: str
+
+
+class PrometheusServer(msgspec.Struct, frozen=True):
+    url: str
+    targets_file: str
+
+    def scrape(self, *urls: str) -> None:
+        """Replaces the scrape targets; they are read again within a second."""
+        targets = [url.removeprefix("http://") for url in urls]
+        fresh = Path(self.targets_file + ".new")
+        fresh.write_text(json.dumps([{"targets": targets, "labels": {}}]), "utf-8")
+        fresh.replace(self.targets_file)
+
+
+class RobotFleet:
+    """Robots in a process of their own, against real servers."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self.process, self.url = process, url
+
+    def set(self, **what: Any) -> None:
+        httpx.post(f"{self.url}/set", json=what, timeout=10, trust_env=False).raise_for_status()
+
+    def truth(self) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{self.url}/truth", timeout=10, trust_env=False).raise_for_status().json()
+        return found
+
+    @property
+    def ids(self) -> list[str]:
+        return sorted(self.truth()["versions"])
+
+
+def unavailable(reason: str) -> None:
+    """Skips, or fails where servers are required."""
+    print(f"service unavailable: {reason}", file=sys.stderr)
+    if os.environ.get("QD_REQUIRE_SERVICES"):
+        pytest.fail(f"a required service is unavailable: {reason}")
+    pytest.skip(f"service unavailable: {reason}")
+
+
+def service(script: str, *args: str, timeout: float = 300) -> dict[str, str]:
+    """Runs a service script of this folder and returns what it printed."""
+    env = os.environ | {"QD_INSTANCE": _instance(), "QD_PYTHON": sys.executable}
+    try:
+        done = subprocess.run(
+            [str(HERE / script), *args], capture_output=True, text=True, env=env, timeout=timeout, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        unavailable(f"{script}: {error}")
+    if done.returncode != 0:
+        unavailable(f"{script}: {done.stderr.strip()[-600:]}")
+    return dict(json.loads(done.stdout)) if done.stdout.strip() else {}
+
+
+def _instance() -> str:
+    return f"test-{os.getpid()}"
+
+
+def start_robots(goosebit: GooseBitServer, *args: str) -> RobotFleet:
+    """Starts `tests.services.robots`; the caller ends it with `stop_robots`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.services.robots", "--ddi", goosebit.ddi_url, *args],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError(f"the robots did not start: exit code {process.wait(5)}")
+    return RobotFleet(process, json.loads(line)["url"])
+
+
+def stop_robots(fleet: RobotFleet) -> None:
+    fleet.process.terminate()
+    try:
+        fleet.process.wait(10)
+    except subprocess.TimeoutExpired:
+        fleet.process.kill()
+        fleet.process.wait(5)
+    if fleet.process.stdout:
+        fleet.process.stdout.close()
+
+
+def wait_registered(goosebit: GooseBitServer, ids: list[str], seconds: float = 40) -> None:
+    """Until the update server knows every robot with its hardware and version."""
+    until = time.monotonic() + seconds
+    with operator(goosebit) as http:
+        while True:
+            devices = {d["id"]: d for d in http.get("/api/v1/devices").raise_for_status().json()["devices"]}
+            if all(i in devices and devices[i]["sw_version"] for i in ids):
+                return
+            if time.monotonic() > until:
+                raise TimeoutError(f"not registered: {[i for i in ids if i not in devices][:5]}")
+            time.sleep(0.3)
+
+
+@contextlib.contextmanager
+def operator(goosebit: GooseBitServer) -> Iterator[httpx.Client]:
+    """A client with the administrator's token, for setting things up (tests of the product use its connector)."""
+    with httpx.Client(base_url=goosebit.url, timeout=30, trust_env=False) as http:
+        form = {"username": goosebit.username, "password": goosebit.password}
+        token = http.post("/login", data=form).raise_for_status().json()["access_token"]
+        http.headers["authorization"] = f"Bearer {token}"
+        yield http
+
+
+@pytest.fixture(scope="session")
+def goosebit() -> Iterator[GooseBitServer]:
+    """Real gooseBit, empty but for two software images."""
+    found = service("goosebit.sh", "start")
+    password = Path(found["password_file"]).read_text("utf-8").strip()
+    server = GooseBitServer(found["url"], found["ddi_url"], found["username"], password, found["log"])
+    try:
+        with operator(server) as http:
+            for version in (OLD, NEW):
+                image = swu(version, BOARD, VARIANTS)
+                http.put("/api/v1/software", files={"file": (f"{BOARD}-{version}.swu", image)}).raise_for_status()
+        yield server
+    finally:
+        service("goosebit.sh", "wipe")
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> Iterator[PrometheusServer]:
+    """Real Prometheus that scrapes what `scrape` names, every second."""
+    found = service("prometheus.sh", "start")
+    try:
+        yield PrometheusServer(found["url"], found["targets_file"])
+    finally:
+        service("prometheus.sh", "wipe")
+
+
+@pytest.fixture(scope="session")
+def robot_fleet(goosebit: GooseBitServer, prometheus: PrometheusServer) -> Iterator[RobotFleet]:
+    """24 robots, registered with gooseBit and scraped by Prometheus."""
+    fleet = start_robots(goosebit, "--count", "24", "--poll", "1")
+    try:
+        wait_registered(goosebit, fleet.ids)
+        prometheus.scrape(fleet.url)
+        yield fleet
+    finally:
+        stop_robots(fleet)
