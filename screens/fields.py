@@ -5,6 +5,7 @@ Pure. The engine judges again; this is so that a mistake is said while it is bei
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ def _number(item: Item, text: str) -> Any:
         value: float = int(text) if item.kind == "integer" else float(text)
     except ValueError:
         return Wrong(f"{item.label}: {'a whole number' if item.kind == 'integer' else 'a number'}, not {text[:20]!r}")
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         return Wrong(f"{item.label}: a finite number")
     if item.minimum is not None and value < item.minimum:
         return Wrong(f"{item.label}: at least {item.minimum:g}")

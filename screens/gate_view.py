@@ -12,7 +12,7 @@ from typing import Any
 from engine.contract.gates import GateDetail, GateSummary
 from screens import evidence, figures, layout
 from screens.layout import Line
-from screens.model import age
+from screens.model import coarse
 from screens.widgets.parts import Part
 
 STALE_S = 900.0
@@ -36,8 +36,13 @@ def sentence(detail: GateDetail, now: float) -> Line:
     return line
 
 
-def facts(detail: GateDetail, now: float, cells: int, before: Sequence[Line] = ()) -> list[Line]:
-    """Everything about the question. `before`: the evidence lines shown earlier, when the evidence has changed since."""
+def facts(
+    detail: GateDetail, now: float, cells: int, before: Sequence[Line] = (), *, grounded: bool = True
+) -> list[Line]:
+    """Everything about the question. `before`: the evidence lines shown earlier, when the evidence has changed since.
+
+    `grounded=False` leaves the evidence out: it stands beside.
+    """
     gate = detail.gate
     head: Line = [(gate.kind.replace("_", " ").upper(), "muted"), "  ", (gate.id, "strong")]
     head += [(f"  asked {figures.clock(gate.opened_at, now)}", "muted"), (f"  in {gate.path} of {gate.run}", "muted")]
@@ -48,7 +53,9 @@ def facts(detail: GateDetail, now: float, cells: int, before: Sequence[Line] = (
         lines.append(
             [("claimed by: ", "muted"), gate.claimed_by, (" (a claim stops nobody else from voting)", "muted")]
         )
-    lines += [[""], *consequences(detail), [""], *seats(detail, now), [""], *grounds(detail, now, cells, before)]
+    lines += [[""], *consequences(detail), [""], *seats(detail, now)]
+    if grounded:
+        lines += [[""], *grounds(detail, now, cells, before)]
     if detail.form:
         lines += [[""], *form(detail)]
     if detail.comments:
@@ -174,7 +181,7 @@ def inbox_row(gate: GateSummary, now: float) -> tuple[layout.Cell, ...]:
         you,
         gate.claimed_by or "",
         kind,
-        age(max(0.0, now - gate.opened_at)),
+        coarse(max(0.0, now - gate.opened_at)),
     )
 
 

@@ -1,0 +1,286 @@
+"""The fleet: robots with what they should run and what they say they run, and the frozen cohorts rollouts were made for.
+
+The list is a copy of what its owners last said: each row has an age, and so has the list.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from textual.app import ComposeResult
+from textual.containers import Container
+
+from engine.contract.fleet import CohortView, RobotPage, RobotRow
+from screens import acts, figures, fleet_view
+from screens.acts import Act, Reason
+from screens.base import QScreen, Target
+from screens.model import Delta
+from screens.widgets.line_table import Column, LineTable
+from screens.widgets.parts import Part
+from screens.widgets.text import Page
+
+AGAIN_S = 10.0
+"""Real seconds between looks at the fleet while the screen is in front."""
+LIMIT = 5_000
+
+acts.register(
+    Act(
+        "fleet.open",
+        "enter",
+        "open",
+        target="robot",
+        help="Everything known about it",
+        cli="qd fleet show {id}",
+        order=1,
+    ),
+    Act(
+        "fleet.cohorts",
+        "o",
+        "cohorts",
+        help="Frozen lists of robots, or back to the robots",
+        cli="qd fleet cohorts",
+        order=2,
+    ),
+    Act(
+        "fleet.rollout",
+        "r",
+        "its rollout",
+        target="robot",
+        help="The rollout this robot is in",
+        cli="qd rollouts show ID",
+        order=3,
+    ),
+    Act(
+        "fleet.odd",
+        "x",
+        "only odd",
+        help="Only robots that drift, are stale, held or look like another",
+        cli="qd fleet robots",
+        order=4,
+    ),
+)
+
+ROBOTS = (
+    Column("robot", 12, grow=1),
+    Column("serial", 8),
+    Column("mode", 10, grow=1),
+    Column("runs \u2192 should run", 21),
+    Column("odd", 10, grow=2),
+    Column("site", 5, optional=1),
+    Column("variant", 7, optional=3),
+    Column("customer", 10, optional=5),
+    Column("batt", 4, align="right", optional=4),
+    Column("rollout", 16, optional=2),
+    Column("heard", 9, align="right"),
+)
+COHORTS = (
+    Column("cohort", 12),
+    Column("robots", 6, align="right"),
+    Column("digest", 12),
+    Column("frozen", 13),
+    Column("used by", 8),
+    Column("chosen by", 16, grow=2, optional=1),
+    Column("strata", 16, grow=2, optional=2),
+)
+
+
+class FleetScreen(QScreen):
+    NAME = "fleet"
+    TITLE_WORD = "Fleet"
+    ACTS = ("fleet.open", "fleet.cohorts", "fleet.rollout", "fleet.odd")
+    ROOT = True
+    AUTO_FOCUS = "#robots"
+    DEFAULT_CSS = """
+    FleetScreen #fleet { layout: vertical; height: 1fr; width: 1fr; }
+    FleetScreen #cohorts, FleetScreen #one { display: none; }
+    FleetScreen #fleet.-cohorts #robots { display: none; }
+    FleetScreen #fleet.-cohorts #cohorts { display: block; }
+    FleetScreen #fleet.-one #one { display: block; }
+    FleetScreen #fleet.-one #robots, FleetScreen #fleet.-one #cohorts { display: none; }
+    FleetScreen #fleet.-wide.-one { layout: horizontal; }
+    FleetScreen #fleet.-wide.-one #one { width: 60; border-left: solid $qd-cursor-away; }
+    FleetScreen #fleet.-wide.-one #robots { display: block; }
+    FleetScreen #fleet.-wide.-one.-cohorts #robots { display: none; }
+    FleetScreen #fleet.-wide.-one.-cohorts #cohorts { display: block; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._robots: dict[str, RobotRow] = {}
+        self._page: RobotPage | None = None
+        self._cohorts: dict[str, CohortView] = {}
+        self._view = "robots"
+        self._opened = ""
+        self._odd = False
+        self._asked_at = 0.0
+
+    # -- showing ------------------------------------------------------------------------------------------------
+
+    def body(self) -> ComposeResult:
+        with Container(id="fleet"):
+            yield LineTable(ROBOTS, empty=("Loading \u2026",), id="robots")
+            yield LineTable(
+                COHORTS,
+                empty=("No cohort was frozen yet: a rollout freezes its targets before it asks for sign-off.",),
+                id="cohorts",
+            )
+            yield Page(id="one")
+
+    def on_mount(self) -> None:
+        self.refetch()
+
+    def refetch(self) -> None:
+        self._asked_at = monotonic()
+        self.ask(lambda: self.client.robots(limit=LIMIT), self._got)
+        if self._view == "cohorts":
+            self.ask(self.client.cohorts, self._got_cohorts, group="cohorts")
+
+    def _got(self, page: RobotPage) -> None:
+        self._page = page
+        self._robots = {robot.id: robot for robot in page.rows}
+        self._show()
+
+    def _got_cohorts(self, cohorts: tuple[CohortView, ...]) -> None:
+        self._cohorts = {cohort.id: cohort for cohort in cohorts}
+        self._show()
+
+    def model_changed(self, delta: Delta | None) -> None:
+        if self._page is not None and (delta is None or delta.rollouts) and monotonic() - self._asked_at > 2:
+            self.refetch()
+
+    def each_second(self) -> None:
+        if monotonic() - self._asked_at > AGAIN_S and self.online:
+            self.refetch()
+        self._show()
+
+    def on_resize(self) -> None:
+        self._show()
+
+    @property
+    def table(self) -> LineTable:
+        return self.query_one("#cohorts" if self._view == "cohorts" else "#robots", LineTable)
+
+    def _show(self) -> None:
+        if not self.is_mounted:
+            return
+        box = self.query_one("#fleet")
+        wide = self.size.width >= 150
+        box.set_class(self._view == "cohorts", "-cohorts")
+        box.set_class(bool(self._opened), "-one")
+        box.set_class(wide, "-wide")
+        now = self.model.now()
+        robots = [robot for robot in self._robots.values() if not self._odd or self._is_odd(robot, now)]
+        table = self.query_one("#robots", LineTable)
+        if self._page is not None:
+            table.empty = (
+                ("No robot is odd: none drifts, is stale, held or looks like another. x shows all.",)
+                if self._odd
+                else ("No robot is known yet. The engine asks the update server by itself: qd doctor says if it can.",)
+            )
+        table.merge([(robot.id, fleet_view.cells(robot, now)) for robot in sorted(robots, key=lambda robot: robot.id)])
+        self.query_one("#cohorts", LineTable).merge(
+            [(cohort.id, fleet_view.cohort_cells(cohort, now)) for cohort in self._cohorts.values()]
+        )
+        if self._opened:
+            cells = 56 if wide else self.size.width - 3
+            self.query_one("#one", Page).show(self._detail(now, cells))
+
+    def _detail(self, now: float, cells: int) -> list[list[Part]]:
+        if self._view == "cohorts" and self._opened in self._cohorts:
+            return fleet_view.cohort_detail(self._cohorts[self._opened], now, cells)
+        if self._opened in self._robots:
+            return fleet_view.detail(self._robots[self._opened], now, cells)
+        return [[(f"{self._opened} is not known any more. Esc goes back.", "muted")]]
+
+    def _is_odd(self, robot: RobotRow, now: float) -> bool:
+        return bool(robot.drift or robot.hold or robot.lookalike or (robot.online and fleet_view.stale(robot, now)))
+
+    def verdict(self) -> list[Part]:
+        if self._page is None:
+            return [("Loading \u2026", "muted")]
+        now = self.model.now()
+        if self._view == "cohorts":
+            return [
+                (f"{len(self._cohorts)} frozen cohorts", "strong"),
+                ". A cohort never changes: robots that join later are not in it.",
+            ]
+        line = fleet_view.summary(self._page.rows, now, self._page.total)
+        if self._page.next:
+            line.append((f" The first {len(self._page.rows):,} are shown.", "caution"))
+        return [*line, "  as of ", figures.aged(self._page.as_of, now)]
+
+    # -- keys ---------------------------------------------------------------------------------------------------
+
+    def target(self) -> Target | None:
+        key = self._opened or self.table.cursor_key
+        if not key:
+            return None
+        robot = self._robots.get(key)
+        return Target("cohort" if self._view == "cohorts" else "robot", key, f"serial {robot.serial}" if robot else "")
+
+    def why_not(self, act: Act) -> Reason | None:
+        if act.name in ("fleet.open", "fleet.rollout") and self.target() is None:
+            return Reason("nothing is selected")
+        if act.name == "fleet.rollout" and not self._rollout_of():
+            return Reason("it is in no rollout")
+        return None
+
+    def _rollout_of(self) -> str:
+        target = self.target()
+        if target is None:
+            return ""
+        if self._view == "cohorts":
+            return self._cohorts[target.id].used_by if target.id in self._cohorts else ""
+        return self._robots[target.id].rollout if target.id in self._robots else ""
+
+    def on_line_table_opened(self, message: LineTable.Opened) -> None:
+        self._look_at(message.key)
+
+    def on_line_table_moved(self, message: LineTable.Moved) -> None:
+        """Beside the list there is room: the detail follows the cursor."""
+        if self._opened and self.size.width >= 150:
+            self._opened = message.key
+            self._show()
+
+    def act_fleet_open(self) -> None:
+        target = self.target()
+        if target is not None:
+            self._look_at(target.id)
+
+    def _look_at(self, key: str) -> None:
+        self._opened = key
+        self._show()
+        if self.size.width < 150:
+            self.query_one("#one", Page).focus()
+
+    def act_fleet_rollout(self) -> None:
+        self.console.open("rollout", self._rollout_of())
+
+    def act_fleet_odd(self) -> None:
+        self._odd = not self._odd
+        table = self.query_one("#robots", LineTable)
+        self._show()
+        table.action_take()
+
+    def act_fleet_cohorts(self) -> None:
+        self._view = "robots" if self._view == "cohorts" else "cohorts"
+        self._opened = ""
+        self.refetch()
+        self._show()
+        self.table.focus()
+
+    def filtered(self, text: str) -> None:
+        self._opened = ""
+        self.table.narrow(text)
+        self._show()
+        self.table.focus()
+
+    def act_console_back(self) -> None:
+        if self._opened:
+            self._opened = ""
+            self._show()
+            self.table.focus()
+        elif self._view == "cohorts" and not self.filter:
+            self.act_fleet_cohorts()
+        else:
+            super().act_console_back()
