@@ -41,7 +41,7 @@ class Slice(NamedTuple):
     head: bytes
 
 
-def header(run: str, n: int, type_: str, v: int, at: int, actor: str, cause: str) -> str:
+def header(run: str, n: int, type_: str, v: int, at: int, actor: str, cause: str) -> str:  # noqa: PLR0917
     """The envelope as the chain sees it."""
     return f"{run}\n{n}\n{type_}\n{v}\n{at}\n{actor}\n{cause}\n"
 

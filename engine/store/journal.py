@@ -123,8 +123,7 @@ class Journal:
             self._release()
             return
         self._queue.put(None)
-        while self._thread.is_alive():
-            await asyncio.sleep(0.005)
+        await asyncio.to_thread(self._thread.join)
         self._release()
 
     def _release(self) -> None:

@@ -91,7 +91,7 @@ class Rows:
     def write(self, cursor: Cursor) -> None:
         """Everything that was taken, a statement per table."""
         many = cursor.executemany
-        for statement, rows in (
+        for statement, values in (
             (sql.BLOB, self.blobs),
             (sql.RUN, list(self.runs.values())),
             (sql.RUN_CHANGE, list(self.runs_changed.values())),
@@ -99,19 +99,19 @@ class Rows:
             (sql.STEP_WAIT, self.steps_waiting),
             (sql.STEP_END, self.steps_ended),
             (sql.STEP_CLOSE, self.steps_closed),
-            (sql.TIMER, [row for rows in self.timers.values() for row in rows.values()]),
+            (sql.TIMER, [row for timers in self.timers.values() for row in timers.values()]),
             (sql.TIMER_OFF, self.timers_off),
             (sql.TIMERS_OFF, self.timers_off_runs),
             (sql.LOCK, self.locks),
             (sql.LOCK_HELD, self.locks_held),
             (sql.LOCK_OFF, self.locks_off),
             (sql.WAITS_OFF, [(run,) for run in self.waits]),
-            (sql.WAIT, [row for rows in self.waits.values() for row in rows]),
+            (sql.WAIT, [row for waits in self.waits.values() for row in waits]),
             (sql.SNAPSHOT, list(self.snapshots.values())),
             (sql.COMMAND, self.commands),
         ):
-            if rows:
-                many(statement, rows)
+            if values:
+                many(statement, values)
 
 
 def _open(kind: str, status: str) -> Callable[[Rows, str, int, float, Any], None]:

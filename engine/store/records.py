@@ -97,6 +97,7 @@ class Commit:
         "before",
         "cause",
         "command",
+        "context",
         "data",
         "done",
         "error",
@@ -128,11 +129,13 @@ class Commit:
         answer: Callable[[int], bytes] | None = None,
         waits: Sequence[tuple[str, str, str]] | None = None,
         extra: Sequence[tuple[str, Sequence[tuple[Any, ...]]]] = (),
+        context: Any = None,
     ) -> None:
         self.run, self.before, self.events, self.data, self.at = run, before, events, data, at
         self.types = types if types is not None else [type(event).__name__ for event in events]
         self.actor, self.cause, self.line, self.snapshot = actor, cause, line, snapshot
         self.command, self.answer, self.waits, self.extra, self.done = command, answer, waits, extra, done
+        self.context = context
         self.first = 0
         self.error: BaseException | None = None
 

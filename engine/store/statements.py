@@ -94,6 +94,7 @@ SNAPSHOT = upsert(SnapshotRow)
 DEFINITION = insert_all(DefinitionRow, ignore=True)
 INBOX = insert_all(InboxRow)
 OUTBOX = insert_all(OutboxRow, ignore=True)
+OUTBOX_DONE = change(OutboxRow, ("delivered",), ("seq",))
 ANCHOR = insert_all(AnchorRow)
 
 RUN = insert_all(RunRow)

@@ -77,7 +77,7 @@ class StepRow(SQLModel, table=True):
     """One attempt of one visit of a step. `first` and `last` are the sequences of the events that hold input and output."""
 
     __tablename__ = "steps"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+    __table_args__ = {"sqlite_with_rowid": False}
     run: str = Field(primary_key=True)
     path: str = Field(primary_key=True)
     fence: int = Field(primary_key=True)
@@ -170,7 +170,7 @@ class CommandRow(SQLModel, table=True):
     """A command that was answered: a repeat of its id gets this answer."""
 
     __tablename__ = "commands"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+    __table_args__ = {"sqlite_with_rowid": False}
     id: str = Field(primary_key=True)
     at: float
     run: str
@@ -181,7 +181,7 @@ class InboxRow(SQLModel, table=True):
     """An outside event that was taken in: the second one with the same source and id is a repeat."""
 
     __tablename__ = "inbox"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+    __table_args__ = {"sqlite_with_rowid": False}
     source: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
     at: float
@@ -192,10 +192,12 @@ class OutboxRow(SQLModel, table=True):
     """An event for the outside, as a CloudEvent, by the sequence of the fact it was derived from."""
 
     __tablename__ = "outbox"
+    __table_args__ = (Index("outbox_todo", "seq", sqlite_where=Column("delivered", Integer) == 0),)
     seq: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     run: str
     event: str
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    delivered: bool = False
 
 
 class DefinitionRow(SQLModel, table=True):
@@ -239,7 +241,7 @@ class MirrorRow(SQLModel, table=True):
     """A remote object as last read from its owner."""
 
     __tablename__ = "mirror"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+    __table_args__ = {"sqlite_with_rowid": False}
     system: str = Field(primary_key=True)
     kind: str = Field(primary_key=True)
     id: str = Field(primary_key=True)

@@ -11,6 +11,7 @@ from engine.store import statements as sql
 from engine.store.chain import header, link
 from engine.store.errors import StaleCommit, StoreFenced
 from engine.store.gate_projection import GateProjector
+from engine.store.outbox import OutboxProjector
 from engine.store.projections import Rows
 from engine.store.records import INLINE, Commit, Projector, actor_text
 
@@ -35,7 +36,7 @@ class Writer:
         hash_: bytes,
     ) -> None:
         self.connection, self.epoch, self.core = connection, epoch, core
-        self.projectors: tuple[Projector, ...] = (GateProjector(), *projectors)
+        self.projectors: tuple[Projector, ...] = (GateProjector(), OutboxProjector(), *projectors)
         self.seq, self.hash = seq, hash_
         self._heads: OrderedDict[str, int] = OrderedDict()
 

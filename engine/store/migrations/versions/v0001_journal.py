@@ -170,8 +170,12 @@ STATEMENTS = (
         run VARCHAR NOT NULL,
         event VARCHAR NOT NULL,
         body BLOB NOT NULL,
+        delivered BOOLEAN NOT NULL,
         PRIMARY KEY (seq)
     )
+    """,
+    """
+    CREATE INDEX outbox_todo ON outbox (seq) WHERE delivered = 0
     """,
     """
     CREATE TABLE robot_updates (

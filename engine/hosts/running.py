@@ -1,0 +1,303 @@
+"""Actions under way: one asyncio task each.
+
+Rules:
+1. An action is never cancelled because its run is: it is told (`context.cancelled()`) and its answer is waited for.
+2. Its time is up: then it is cancelled, and unless it only reads, its effect is in doubt (it may have been sent).
+3. Whatever it raises becomes a `Fail` with a name; the text is cleaned and cut, for it may come from a robot.
+4. When the host closes, tasks are abandoned without an answer: the run knows that they were scheduled, and a
+   restarted host runs them again (`recovered`), reading back what may have been done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from engine.capabilities.ports import Action, ActionError, Deferred, InDoubt
+from engine.core.commands import Command, Complete, Defer, Fail
+from engine.core.effects import RunAction
+from engine.core.events import Failure
+from engine.hosts.clock import Clock
+
+Json = Any
+Report = Callable[[str, Command], None]
+Key = tuple[str, str, int]
+
+log = logging.getLogger("quarterdeck.actions")
+
+TEXT = 2_000
+"""Characters of an error message that are kept."""
+OUTPUT = 8 * 1024 * 1024
+"""Bytes above which an output is refused: what is that large belongs into an artifact store, not into a run."""
+DETAIL = 16_000
+UNWIND_S = 5.0
+"""Real seconds an action gets to clean up after its time is up."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+KINDS = frozenset(
+    {
+        "configuration",
+        "validation",
+        "expression",
+        "authentication",
+        "authorization",
+        "timeout",
+        "communication",
+        "conflict",
+        "unavailable",
+        "unknown",
+        "domain",
+    }
+)
+
+
+def clean(text: object, limit: int = TEXT) -> str:
+    """An error text fit for the journal and a terminal."""
+    shown = _CONTROL.sub("?", str(text)[: limit * 2])
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+class ActionContext:
+    """The `Context` of one attempt."""
+
+    __slots__ = ("_cancelled", "_running", "attempt", "beat", "in_doubt", "key", "path", "progress", "recovered", "run")
+
+    def __init__(self, running: Running, run: str, effect: RunAction) -> None:
+        self._running = running
+        self.run = run
+        scope, step = effect.scope, effect.step
+        self.path = f"{scope}.{step.rpartition('.')[2]}" if scope else step
+        self.key, self.attempt = effect.key, effect.attempt
+        self.in_doubt, self.recovered = effect.in_doubt, effect.recovered
+        self.progress: Json = None
+        self.beat = 0.0
+        self._cancelled = False
+
+    def now(self) -> float:
+        return self._running.clock.now()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._running.clock.sleep(seconds)
+
+    def heartbeat(self, progress: Json = None) -> None:
+        self.beat = time.monotonic()
+        if progress is not None:
+            self.progress = progress
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def port(self, capability: str) -> Any:
+        found = self._running.ports.get(capability)
+        if found is None:
+            raise ActionError(
+                "NotConfigured", f"no {capability} is configured here", kind="configuration", retryable=False
+            )
+        return found
+
+    def policy(self, pack: str) -> dict[str, Json]:
+        return self._running.policy(pack)
+
+
+class Running:
+    """The actions of all runs."""
+
+    def __init__(
+        self,
+        *,
+        actions: Mapping[str, Action],
+        ports: Mapping[str, Any],
+        policy: Callable[[str], dict[str, Json]],
+        clock: Clock,
+        report: Report,
+        mark: Callable[[str, RunAction], asyncio.Future[bool]],
+    ) -> None:
+        self.actions, self.ports, self.policy, self.clock = actions, ports, policy, clock
+        self._report, self._mark = report, mark
+        self._tasks: dict[Key, tuple[asyncio.Task[None], ActionContext, RunAction]] = {}
+        self._loop = asyncio.get_running_loop()
+        self.closing = False
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, run: str, effect: RunAction) -> None:
+        """Begins an attempt; the same attempt twice is begun once."""
+        key = (run, effect.scope, effect.fence)
+        if key in self._tasks or self.closing:
+            return
+        context = ActionContext(self, run, effect)
+        task = self._loop.create_task(self._attempt(run, effect, context))
+        self._tasks[key] = (task, context, effect)
+        task.add_done_callback(lambda done: self._gone(key, done))
+
+    def cancel(self, run: str, scope: str, fence: int) -> None:
+        """Tells the attempt that it is no longer wanted."""
+        found = self._tasks.get((run, scope, fence))
+        if found is not None:
+            found[1].cancel()
+
+    def view(self) -> list[tuple[str, str, int, float, Json]]:
+        """What runs now: run, path, attempt, last heartbeat (monotonic), progress."""
+        return [(run, c.path, c.attempt, c.beat, c.progress) for (run, _, _), (_, c, _) in self._tasks.items()]
+
+    async def close(self) -> None:
+        """Lets all go without an answer."""
+        self.closing = True
+        tasks = [task for task, _, _ in self._tasks.values()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=UNWIND_S)
+
+    def _gone(self, key: Key, task: asyncio.Task[None]) -> None:
+        _, _, effect = self._tasks.pop(key)
+        if self.closing:
+            return
+        if task.cancelled():
+            # Cancelled before its first step, or by someone who had no business to: the run must not hang for ever.
+            failure = Failure(error="Abandoned", message="the attempt was cancelled from outside", kind="unknown")
+            self._report(key[0], _failed(effect, failure, in_doubt=effect.effect != "read"))
+        elif (error := task.exception()) is not None:
+            log.error("the engine failed while it ran %s of %s", effect.action, key[0], exc_info=error)
+            failure = Failure(error="EngineFault", message=clean(repr(error)), kind="unknown")
+            self._report(key[0], _failed(effect, failure, in_doubt=effect.effect != "read"))
+
+    async def _attempt(self, run: str, effect: RunAction, context: ActionContext) -> None:
+        action = self.actions.get(effect.action)
+        if action is None:
+            failure = Failure(
+                error="NoSuchAction", message=f"no action {effect.action!r} is installed here", kind="configuration"
+            )
+            self._report(run, _failed(effect, failure, retryable=False))
+            return
+        if effect.effect == "once" and not effect.started and not await self._mark(run, effect):
+            return  # the attempt no longer holds the step
+        answer = await self._answer(run, effect, context, action)
+        if answer is not None:
+            self._report(run, answer)
+
+    async def _answer(self, run: str, effect: RunAction, context: ActionContext, action: Action) -> Command | None:
+        limited = effect.timeout is not None or effect.heartbeat is not None
+        try:
+            if limited:
+                output = await self._in_time(effect, context, action)
+            else:
+                output = await action.run(context, effect.input)
+        except Deferred as later:
+            return Defer(
+                scope=effect.scope,
+                step=effect.step,
+                fence=effect.fence,
+                seconds=max(0.0, float(later.seconds)),
+                reason=clean(later.reason, 300),
+            )
+        except ActionError as error:
+            return _failed(
+                effect,
+                Failure(
+                    error=clean(error.error, 80),
+                    message=clean(error.message),
+                    kind=error.kind if error.kind in KINDS else "domain",  # type: ignore[arg-type]
+                    detail=_small(error.detail),
+                ),
+                in_doubt=isinstance(error, InDoubt),
+                retryable=error.retryable,
+                retry_after=error.retry_after,
+            )
+        except _TimeIsUp as up:
+            failure = Failure(error="Timeout", message=str(up), kind="timeout")
+            return _failed(effect, failure, in_doubt=effect.effect != "read")
+        except asyncio.CancelledError:
+            if self.closing:
+                return None
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            log.warning("%s of %s raised %s", effect.action, run, name, exc_info=error)
+            failure = Failure(error=clean(name, 80), message=clean(error), kind="unknown")
+            return _failed(effect, failure, in_doubt=effect.effect == "once")
+        if output is not None:
+            problem = _unfit(output)
+            if problem:
+                failure = Failure(error="BadOutput", message=problem, kind="validation")
+                return _failed(effect, failure, retryable=False, in_doubt=effect.effect == "once")
+        return Complete(scope=effect.scope, step=effect.step, fence=effect.fence, output=output, undo=effect.undo)
+
+    async def _in_time(self, effect: RunAction, context: ActionContext, action: Action) -> Json:
+        """Runs the action under its timeout (engine time) and its heartbeat interval."""
+        context.beat = time.monotonic()
+        work: asyncio.Task[Json] = self._loop.create_task(action.run(context, effect.input))  # type: ignore[arg-type]
+        due = None if effect.timeout is None else self.clock.now() + effect.timeout
+        beat = None if effect.heartbeat is None else self.clock.real_duration(effect.heartbeat)
+        try:
+            while True:
+                waits = []
+                if due is not None:
+                    waits.append(max(0.0, self.clock.real_delay(due)))
+                if beat is not None:
+                    waits.append(max(0.0, context.beat + beat - time.monotonic()))
+                wait = min(waits)
+                done, _ = await asyncio.wait({work}, timeout=None if wait == float("inf") else wait)
+                if done:
+                    return work.result()
+                if due is not None and self.clock.real_delay(due) <= 0:
+                    raise _TimeIsUp(f"no answer within {effect.timeout:g} s")
+                if beat is not None and time.monotonic() - context.beat >= beat:
+                    raise _TimeIsUp(f"no heartbeat for {effect.heartbeat:g} s")
+        finally:
+            if not work.done():
+                context.cancel()
+                work.cancel()
+                await asyncio.wait({work}, timeout=UNWIND_S)
+
+
+class _TimeIsUp(Exception):
+    """The attempt's own time, not a TimeoutError of something inside it."""
+
+
+def _failed(
+    effect: RunAction,
+    failure: Failure,
+    *,
+    in_doubt: bool = False,
+    retryable: bool = True,
+    retry_after: float | None = None,
+) -> Fail:
+    return Fail(
+        scope=effect.scope,
+        step=effect.step,
+        fence=effect.fence,
+        failure=failure,
+        undo=effect.undo,
+        in_doubt=in_doubt,
+        retry_after=retry_after,
+        retryable=retryable,
+    )
+
+
+def _unfit(output: Json) -> str:
+    """Why an output can't be recorded; empty when it can."""
+    try:
+        size = len(msgspec.json.encode(output))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return f"the output is not JSON: {clean(error, 200)}"
+    return "" if size <= OUTPUT else f"the output has {size:,} bytes; the limit is {OUTPUT:,}"
+
+
+def _small(detail: Json) -> Json:
+    if detail is None:
+        return None
+    try:
+        return detail if len(msgspec.json.encode(detail)) <= DETAIL else {"cut": clean(detail, 1000)}
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return {"text": clean(detail, 1000)}
