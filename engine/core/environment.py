@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import msgspec
-
-from engine.core.event import Failure
-from engine.core.state import State, Token
+from engine.core.state import State, Token, described
 
 Json = Any
 
@@ -85,14 +82,6 @@ def _run(state: State, token: Token) -> Json:
         "undone": list(state.undone),
         "undo_failed": list(state.undo_failed),
     }
-
-
-def described(failure: Failure | None) -> Json:
-    """A failure as expressions and evidence see it."""
-    if failure is None:
-        return None
-    plain: dict[str, Json] = msgspec.to_builtins(failure)
-    return {"message": "", "kind": "domain", "detail": None} | plain
 
 
 def _error(state: State, token: Token) -> Json:

@@ -93,6 +93,7 @@ class DelegationGranted(Event, frozen=True, kw_only=True):
     to: str
     until: float
     roles: tuple[str, ...]
+    groups: tuple[str, ...] = ()
 
 
 class GateClaimed(Event, frozen=True, kw_only=True):

@@ -66,10 +66,23 @@ class CompensationStarted(Event, frozen=True, kw_only=True):
     at: float
 
 
+class CompensationFailed(Event, frozen=True, kw_only=True):
+    """One undo could not be done, and is not tried again. The others go on; the run knows what is left undone."""
+
+    scope: str
+    step: str
+    undo: int
+    failure: Failure
+    at: float
+
+
 class CompensationConcluded(Event, frozen=True, kw_only=True):
+    """What could be undone is. The run goes on at `goto` (the first `on_failure` step), or ends."""
+
     undone: tuple[str, ...]
     failed: tuple[str, ...]
     at: float
+    goto: str = ""
 
 
 class CommentAdded(Event, frozen=True, kw_only=True):
@@ -101,6 +114,7 @@ class RunMigrated(Event, frozen=True, kw_only=True):
     at: float
     digest: str
     reason: str = ""
+    version: int = 0
 
 
 class RunRedriven(Event, frozen=True, kw_only=True):

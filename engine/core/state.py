@@ -40,13 +40,12 @@ WAIT = "wait"
 EVENT = "event"
 GATE = "gate"
 OBSERVE = "observe"
-JUDGE = "judge"
 MAP = "map"
 CHILD = "child"
 HELD = "held"
 STOPPED = "stopped"
 
-MOVING = frozenset({ENTER, DONE, FAILED, DOUBT, BROKEN, ANSWERED, REJECTED, EXPIRED, JUDGE, MAP})
+MOVING = frozenset({ENTER, DONE, FAILED, DOUBT, BROKEN, ANSWERED, REJECTED, EXPIRED, MAP})
 """Phases in which a decision may be due. In all others something outside is waited for."""
 
 OPEN = frozenset({"running", "compensating", "concluding"})
@@ -111,7 +110,7 @@ class Question(Struct, omit_defaults=True):
 
 
 class Observation(Struct, omit_defaults=True):
-    """An observation under way. `answer` is a sample not yet judged (only while suspended, else judged at once)."""
+    """An observation under way. `over`: its time ran out while a sample was on its way."""
 
     fence: int
     since: float
@@ -125,8 +124,6 @@ class Observation(Struct, omit_defaults=True):
     last: str = ""
     sample: Json = None
     over: bool = False
-    answer: Json = None
-    failure: Failure | None = None
 
 
 class Items(Struct, omit_defaults=True):
@@ -135,6 +132,7 @@ class Items(Struct, omit_defaults=True):
     items: tuple[Json, ...]
     parallel: int
     tolerate: int
+    as_: str = "item"
     next: int = 0
     running: set[int] = field(default_factory=set)
     outputs: dict[int, Json] = field(default_factory=dict)
@@ -182,6 +180,7 @@ class Token(Struct, omit_defaults=True):
     round: int = 0
     doubts: int = 0
     acted: bool = False
+    undo: int = -1
     index: int = -1
     as_name: str = ""
     item: Json = None
@@ -312,6 +311,18 @@ def path(scope: str, step: str) -> str:
 def item_scope(scope: str, step: str, index: int) -> str:
     """The scope of one item of a map: `stages#0`, `stages#0/x#2`."""
     return f"{scope}/{step.rpartition('.')[2]}#{index}" if scope else f"{step}#{index}"
+
+
+def described(failure: Failure | None) -> Json:
+    """A failure as expressions, evidence and results see it."""
+    if failure is None:
+        return None
+    return {"error": failure.error, "message": failure.message, "kind": failure.kind, "detail": failure.detail}
+
+
+def undo_of(event: StepScheduled) -> Undo:
+    """The compensation an event records ahead of its action."""
+    return msgspec.convert({"scope": event.scope, "step": event.step, **(event.compensation or {})}, Undo)
 
 
 _encoder = msgspec.json.Encoder()

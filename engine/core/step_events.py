@@ -83,6 +83,7 @@ class StepInDoubt(Event, frozen=True, kw_only=True):
     attempt: int
     failure: Failure
     at: float
+    undo: int | None = None
 
 
 class StepRetryScheduled(Event, frozen=True, kw_only=True):
@@ -92,6 +93,7 @@ class StepRetryScheduled(Event, frozen=True, kw_only=True):
     attempt: int
     due: float
     failure: Failure | None = None
+    undo: int | None = None
 
 
 class StepDeferred(Event, frozen=True, kw_only=True):
@@ -102,6 +104,7 @@ class StepDeferred(Event, frozen=True, kw_only=True):
     fence: int
     due: float
     reason: str
+    undo: int | None = None
 
 
 class StepSkipped(Event, frozen=True, kw_only=True):
@@ -130,6 +133,15 @@ class StepCancelRequested(Event, frozen=True, kw_only=True):
     fence: int
     child: str | None = None
     stop: bool = False
+
+
+class StepLeft(Event, frozen=True, kw_only=True):
+    """Nothing of the step is in flight any more: the interrupt takes the token to `goto`."""
+
+    scope: str
+    step: str
+    fence: int
+    goto: str
 
 
 class ResultRefused(Event, frozen=True, kw_only=True):
@@ -274,6 +286,7 @@ class MapExpanded(Event, frozen=True, kw_only=True):
     items: tuple[Json, ...]
     parallel: int
     tolerate: int
+    as_: str = "item"
 
 
 class ItemStarted(Event, frozen=True, kw_only=True):
