@@ -110,7 +110,8 @@ def begin(home: Home, *, arguments: Sequence[str] = ()) -> Starting | None:
         if running(home):  # a rival was faster
             os.close(lock)
             return None
-        pipe = _fork(home, [*home.engine_arguments(), *arguments])
+        command = [sys.executable, "-m", "engine", *home.engine_arguments(), *arguments, "--ready-fd", "3"]
+        pipe = detach(command, home.log)
     except BaseException:
         os.close(lock)
         raise
@@ -186,6 +187,15 @@ def tail(path: Path, lines: int = 20) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
+def engine_environment() -> dict[str, str]:
+    """What the engine inherits: nothing that was meant for the console or for another service."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("TEXTUAL", "LISTEN_", "NOTIFY_"))}
+    ours = str(Path(__file__).resolve().parent.parent)
+    if "site-packages" not in ours:  # run from a checkout: the engine stands beside us, not in the environment
+        kept["PYTHONPATH"] = os.pathsep.join(filter(None, (ours, kept.get("PYTHONPATH"))))
+    return kept
+
+
 def _until_running(home: Home, timeout: float) -> None:
     end = time.monotonic() + timeout
     while not running(home):
@@ -197,11 +207,13 @@ def _until_running(home: Home, timeout: float) -> None:
         time.sleep(0.02)
 
 
-def _fork(home: Home, arguments: Sequence[str]) -> int:
-    """The double fork. Returns the read end of the ready pipe; the middle process is reaped here."""
+def detach(command: Sequence[str], log: Path) -> int:
+    """Runs `command` in a session of its own, with no terminal, output to `log`, the write end of a pipe as fd 3.
+
+    Returns the read end: a byte when it says so, the end of the pipe when it has died (or closed fd 3).
+    """
     reading, writing = os.pipe2(os.O_CLOEXEC)
-    log = os.open(home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    command = [sys.executable, "-m", "engine", *arguments, "--ready-fd", "3"]
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     sys.stdout.flush()
     sys.stderr.flush()
     middle = os.fork()
@@ -210,36 +222,32 @@ def _fork(home: Home, arguments: Sequence[str]) -> int:
         try:
             os.setsid()
             if os.fork() == 0:
-                _become(command, log, writing)
+                _become(command, output, writing)
             status = 0
         finally:
             os._exit(status)
     os.close(writing)
-    os.close(log)
-    os.waitpid(middle, 0)
+    os.close(output)
+    os.waitpid(middle, 0)  # the middle one ends at once; its child belongs to init from then on
     return reading
 
 
 def _become(command: Sequence[str], log: int, ready: int) -> None:
-    """In the grandchild: exec the engine with nothing of ours but the log and the pipe. Never returns."""
+    """In the grandchild: exec with nothing of ours but the log and the pipe. Never returns."""
     try:
         null = os.open(os.devnull, os.O_RDONLY)
+        # above the numbers that are about to be given away
+        log, ready, null = (fcntl.fcntl(fd, fcntl.F_DUPFD, 10) for fd in (log, ready, null))
+        os.dup2(null, 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        os.dup2(null, 0)
-        if ready != 3:
-            os.dup2(ready, 3)
-        os.set_inheritable(3, True)
+        os.dup2(ready, 3)
         os.closerange(4, 4096)
         os.chdir("/")
         os.umask(0o077)
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("TEXTUAL", "LISTEN_", "NOTIFY_"))}
-        ours = str(Path(__file__).resolve().parent.parent)
-        if "site-packages" not in ours:  # run from a checkout: the engine stands beside us, not in the environment
-            kept["PYTHONPATH"] = os.pathsep.join(filter(None, (ours, kept.get("PYTHONPATH"))))
         # what a shell would have left behind: the engine has its own handlers
         for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        os.execve(command[0], list(command), kept)
+        os.execve(command[0], list(command), engine_environment())
     finally:
         os._exit(127)

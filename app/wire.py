@@ -6,6 +6,7 @@ replaced resets what was in flight); commands are repeated only with the id they
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any, TypeVar
@@ -41,8 +42,18 @@ def post(
     home: Home, path: str, body: Any, kind: type[T], headers: dict[str, str] | None = None, *, timeout: float = 30.0
 ) -> T:
     """A command, sent once. A break after sending is told as what it is: perhaps done, safe to repeat with the same id."""
+    return _post(home, path, msgspec.json.encode(body), kind, headers, timeout=timeout)
+
+
+def post_text(
+    home: Home, path: str, body: str, kind: type[T], headers: dict[str, str] | None = None, *, timeout: float = 60.0
+) -> T:
+    """A text to be looked at (a definition to check)."""
+    return _post(home, path, body.encode("utf-8"), kind, headers, timeout=timeout)
+
+
+def _post(home: Home, path: str, sent: bytes, kind: type[T], headers: dict[str, str] | None, *, timeout: float) -> T:
     try:
-        sent = msgspec.json.encode(body)
         status, answer = _exchange(home, _head("POST", path, len(sent), headers), sent, timeout)
     except (OSError, EOFError) as error:
         raise Unreachable(
@@ -96,7 +107,8 @@ def lines(home: Home, path: str, headers: dict[str, str] | None = None, *, silen
 
 def _exchange(home: Home, head: bytes, body: bytes, timeout: float) -> tuple[int, bytes]:
     with connect(home, timeout) as sock:
-        sock.sendall(head + body)
+        with contextlib.suppress(BrokenPipeError):  # refused while we were still sending: the answer may be there
+            sock.sendall(head + body)
         with sock.makefile("rb") as file:
             status, fields = _start(file)
             answer = b"".join(_parts(file, fields))

@@ -47,10 +47,19 @@ class WorldSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     seed: int = 0
 
 
+class SecretsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which keyring holds the secrets (see `engine.capabilities.secrets`). No secret stands in the settings."""
+
+    backend: str = "file"
+    file: str = "secrets.qdk"
+    key: str = "file:secrets.key"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     environment: Literal["production", "sandbox"] = "production"
     clock: ClockSettings | None = None
     connectors: dict[str, ConnectorSettings] = {}
+    secrets: SecretsSettings = SecretsSettings()
     policy: dict[str, Any] = {}
     socket: SocketSettings = SocketSettings()
     world: WorldSettings = WorldSettings()

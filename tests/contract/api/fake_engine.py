@@ -168,7 +168,7 @@ class FakeHost:
     def answered(self, id: str) -> Answer | None:
         return self.answers.get(id)
 
-    def subscribe(self) -> Queue:
+    def subscribe(self, bound: int = 0) -> Queue:
         queue = Queue(self, self._bound)
         self.queues.add(queue)
         return queue
@@ -192,7 +192,11 @@ class FakeHost:
         return tuple(_run(run, last.get(run, 0)) for run in ids)
 
     def events(self, *, run: str = "", after: int = 0, limit: int = 200) -> EventPage:
-        rows = [row for row in self.rows[after : after + (limit if not run else len(self.rows))] if not run or row.run == run]
+        rows = [
+            row
+            for row in self.rows[after : after + (limit if not run else len(self.rows))]
+            if not run or row.run == run
+        ]
         return EventPage(rows=tuple(_event(row) for row in rows[:limit]))
 
     def gate_page(self, *, state: str = "open", limit: int = 200) -> GatePage:
@@ -233,13 +237,17 @@ class FakeHost:
 
 
 def _run(run: str, seq: int) -> RunSummary:
-    return RunSummary(id=run, workflow="w", title="t", status="running", started_at=1.0, updated_at=float(seq), version=seq)
+    return RunSummary(
+        id=run, workflow="w", title="t", status="running", started_at=1.0, updated_at=float(seq), version=seq
+    )
 
 
 def _event(row: Recorded) -> EventView:
     actor = ActorView(kind=row.actor.kind, id=row.actor.id, via=row.actor.via)
     data = msgspec.json.decode(row.data)
-    return EventView(seq=row.seq, run=row.run, n=row.n, type=row.type, at=row.at, actor=actor, cause=row.cause, data=data)
+    return EventView(
+        seq=row.seq, run=row.run, n=row.n, type=row.type, at=row.at, actor=actor, cause=row.cause, data=data
+    )
 
 
 class OpenPolicy:
@@ -266,7 +274,9 @@ async def serving(folder: Path, host: FakeHost | None = None, *, environment: st
     home.run.mkdir(parents=True, exist_ok=True)
 
     def validate(text: str) -> list[ValidationFinding]:
-        return [ValidationFinding(line=1, field="steps", message="no steps", fix="add one")] if "steps" not in text else []
+        return (
+            [ValidationFinding(line=1, field="steps", message="no steps", fix="add one")] if "steps" not in text else []
+        )
 
     door = Door(
         host=host,

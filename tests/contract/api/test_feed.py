@@ -14,6 +14,13 @@ from app.client import Client
 from engine.contract.runs import EventView
 from tests.contract.api.fake_engine import FakeHost, serving
 
+
+async def until(true, seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110 - what is waited for is the engine's, it has no event of ours
+            await asyncio.sleep(0.01)
+
+
 DECODE = msgspec.json.Decoder(EventView)
 
 
@@ -56,9 +63,7 @@ async def test_twenty_four_random_cuts_under_load_lose_and_double_nothing(tmp_pa
             await asyncio.sleep(random.random() * 0.05)
         last = asyncio.create_task(read_events(home, seen[-1], seen))
         await load
-        async with asyncio.timeout(20):
-            while len(seen) < total:
-                await asyncio.sleep(0.02)
+        await until(lambda: len(seen) >= total)
         last.cancel()
         assert seen == list(range(1, total + 1))
 
@@ -73,9 +78,7 @@ async def test_a_stalled_reader_harms_nobody_and_misses_nothing(tmp_path):
         await asyncio.sleep(0.1)
         started = time.monotonic()
         await commits(host, 6000, 4000)
-        async with asyncio.timeout(20):
-            while len(quick) < 6000:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(quick) >= 6000)
         assert time.monotonic() - started < 8
         assert quick == list(range(1, 6001))
         held = sum(len(queue._rows) for queue in host.queues)
@@ -105,8 +108,7 @@ async def test_changes_are_merged_to_the_latest_state_five_times_a_second(tmp_pa
                 ticks.append(tick)
 
         task = asyncio.create_task(follow())
-        while not host.queues:
-            await asyncio.sleep(0.01)
+        await until(lambda: host.queues)
         await asyncio.sleep(0.1)
         await commits(host, 1000, 1000)
         await asyncio.sleep(0.5)
@@ -149,7 +151,7 @@ async def test_gates_come_and_go_in_ticks(tmp_path):
 
 
 async def test_the_engine_says_bye_and_stops_at_once(tmp_path):
-    async with serving(tmp_path) as (home, host, door):
+    async with serving(tmp_path) as (home, _host, door):
         client = Client(home)
         feed = client.changes()
         tick = asyncio.ensure_future(anext(feed))
@@ -171,9 +173,6 @@ async def test_a_reader_that_vanishes_is_let_go(tmp_path):
     async with serving(tmp_path) as (home, host, door):
         seen: list[int] = []
         task = asyncio.create_task(read_events(home, 0, seen))
-        while door.clients == 0:
-            await asyncio.sleep(0.01)
+        await until(lambda: door.clients)
         task.cancel()
-        async with asyncio.timeout(2):
-            while door.clients or host.queues:
-                await asyncio.sleep(0.01)
+        await until(lambda: not door.clients and not host.queues, 2)

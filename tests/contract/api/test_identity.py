@@ -53,9 +53,12 @@ def test_a_peer_of_a_socket_pair_is_ourselves():
 
 
 def test_tcp_has_no_peer():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.create_connection(server.getsockname()) as client, pytest.raises(Unacceptable):
-            identity.read_peer(client)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+        pytest.raises(Unacceptable),
+    ):
+        identity.read_peer(client)
     with pytest.raises(Unacceptable):
         identity.read_peer(None)
 

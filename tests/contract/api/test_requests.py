@@ -75,7 +75,7 @@ async def test_the_socket_is_for_owner_and_group_alone(tmp_path):
         ("run.suspend", {"target": ""}, 422, "missing_field", "target"),
     ],
 )
-async def test_bad_input_names_the_field(tmp_path, verb, body, status, code, field):
+async def test_bad_input_names_the_field(tmp_path, *, verb, body, status, code, field):
     async with serving(tmp_path) as (home, host, _door):
         got, problem = await ask(home, verb, **body)
         assert (got, problem["code"], problem.get("field", "")) == (status, code, field)
@@ -161,7 +161,9 @@ async def test_a_repeated_id_gets_the_stored_answer_whatever_the_phrase_would_be
 
 async def test_the_hosts_refusal_is_a_problem(tmp_path):
     async with serving(tmp_path) as (home, host, _door):
-        host.refusal = Refusal(code="stale_evidence", reason="the evidence changed", fix="look again", field="evidence_digest")
+        host.refusal = Refusal(
+            code="stale_evidence", reason="the evidence changed", fix="look again", field="evidence_digest"
+        )
         status, problem = await ask(
             home, "gate.vote", "run-1.7", args={"answer": "approve", "evidence_digest": "sha256:old"}
         )
@@ -205,7 +207,12 @@ async def test_acting_as_somebody_exists_in_the_sandbox_only(tmp_path):
         assert refused.value.problem.code == "not_sandbox"
     async with serving(tmp_path / "s", environment="sandbox") as (home, host, _door):
         ada = await asyncio.to_thread(wire.get, home, "/v1/me", Me, headers("ada"))
-        assert (ada.person, ada.via, ada.roles, ada.people) == ("ada", "sandbox", ("release-manager",), ("ada", "grace"))
+        assert (ada.person, ada.via, ada.roles, ada.people) == (
+            "ada",
+            "sandbox",
+            ("release-manager",),
+            ("ada", "grace"),
+        )
         with pytest.raises(Refused) as refused:
             await asyncio.to_thread(wire.get, home, "/v1/me", Me, headers("eve"))
         assert refused.value.problem.code == "unknown_person"
@@ -217,7 +224,9 @@ async def test_acting_as_somebody_exists_in_the_sandbox_only(tmp_path):
 async def test_forwarded_headers_change_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
     async with serving(tmp_path) as (home, _host, _door):
-        me = await asyncio.to_thread(wire.get, home, "/v1/me", Me, {"X-Forwarded-For": "6.6.6.6", "Forwarded": "for=6.6.6.6"})
+        me = await asyncio.to_thread(
+            wire.get, home, "/v1/me", Me, {"X-Forwarded-For": "6.6.6.6", "Forwarded": "for=6.6.6.6"}
+        )
         assert me.uid == os.getuid()
 
 
@@ -247,7 +256,7 @@ async def test_reads_of_every_kind_decode(tmp_path):
 
 
 async def test_the_typed_client_speaks_all_of_it(tmp_path):
-    async with serving(tmp_path) as (home, host, _door):
+    async with serving(tmp_path) as (home, _host, _door):
         client = Client(home)
         assert (await client.watch()).me.person == ME
         assert (await client.watch()).me.person == ME  # now over httpx

@@ -1,0 +1,64 @@
+"""The command line. Each group stands in a module of its own and is loaded when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import click
+
+# name -> (module:attribute, one line of help); the help stands here so that `qd --help` loads nothing
+GROUPS = {
+    "engine": ("app.cli.engine:engine", "Start, stop and look at the engine."),
+    "workflows": ("app.cli.workflows:workflows", "Definitions: list, show, validate, register."),
+    "runs": ("app.cli.runs:runs", "Runs: list, show, start, watch, explain, and every verb on them."),
+    "gates": ("app.cli.gates:gates", "Questions to people: list, show, approve, reject, delegate."),
+    "rollouts": ("app.cli.rollouts:rollouts", "Staged rollouts: list, show, start, pause, promote, roll back."),
+    "fleet": ("app.cli.fleet:fleet", "Robots and cohorts."),
+    "events": ("app.cli.history:events", "Events: list, follow."),
+    "history": ("app.cli.history:history", "The record: verify, export."),
+    "demo": ("app.cli.demo:demo", "A self-contained world to try everything in."),
+    "doctor": ("app.cli.doctor:doctor", "Look at this installation and say what to do."),
+    "completion": ("app.cli.completion:completion", "Completion for your shell."),
+}
+
+
+class LazyGroup(click.Group):
+    """Loads the module of a command only when that command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(GROUPS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in GROUPS:
+            return None
+        module, _, name = GROUPS[cmd_name][0].partition(":")
+        found: click.Command = getattr(importlib.import_module(module), name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, says) for name, (_, says) in GROUPS.items()])
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option("0.1.0", prog_name="quarterdeck")
+@click.option("--socket", metavar="PATH", help="The engine's socket, e.g. one forwarded with ssh -L.")
+@click.option("--home", metavar="DIR", help="Everything of one installation under DIR (as QD_HOME does).")
+@click.option("--as", "person", default="", metavar="NAME", help="Open the console as one of the sandbox people.")
+@click.pass_context
+def root(ctx: click.Context, socket: str | None, home: str | None, person: str) -> None:
+    """Quarterdeck: what robots, models and data go through. Without a command: the console."""
+    if socket:
+        os.environ["QD_SOCKET"] = socket
+    if home:
+        os.environ["QD_HOME"] = home
+    if ctx.invoked_subcommand is None:
+        from app.opening import open_console
+
+        ctx.exit(open_console(person=person))
+
+
+def main(arguments: list[str]) -> Any:
+    return root.main(args=arguments, prog_name="qd")

@@ -1,0 +1,95 @@
+"""`qd history` and `qd events`: the record."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from app import plain, wire
+from app.cli.runs import follow as follow_events
+from app.cli.runs import line
+from app.cli.session import REFUSED, Session, address, options
+from engine.contract.runs import EventPage, EventView
+from engine.contract.system import VerifyReport
+
+
+@click.group()
+def history() -> None:
+    """The record: verify, export."""
+
+
+@history.command()
+@options
+def verify(session: Session) -> None:
+    """Recompute the whole hash chain."""
+    report = session.get("/v1/history/verify", VerifyReport)
+    session.show(report, lambda: _report(report))
+    if not report.ok:
+        sys.exit(REFUSED)
+
+
+def _report(report: VerifyReport) -> str:
+    if report.ok:
+        return f"ok: {report.events} events, head {report.head[:16]}, in {report.seconds:.2f} s"
+    at = f" at event {report.first_bad}" if report.first_bad is not None else ""
+    return f"NOT OK{at}: {plain.clean(report.problem)}"
+
+
+@history.command()
+@click.option("--run", default="", help="One run alone.")
+@click.option("--after", default=0, help="From this event on.")
+@click.option("--out", metavar="FILE", help="Into a file (0600) instead of to the terminal.")
+@options
+def export(session: Session, run: str, after: int, out: str | None) -> None:
+    """All events as JSON Lines; as a table of lines on a terminal without --json."""
+    rows = wire.lines(session.home, address("/v1/history/export", run=run, after=after), session.headers, silence=120.0)
+    if out:
+        count = 0
+        path = Path(out)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            for row in rows:
+                file.write(row + b"\n")
+                count += 1
+        session.show({"events": count, "file": str(path)}, lambda: f"{count} events in {path}")
+        return
+    _print(rows, plain_text=sys.stdout.isatty() and not session.json)
+
+
+def _print(rows: Iterator[bytes], *, plain_text: bool) -> None:
+    read = msgspec.json.Decoder(EventView)
+    for row in rows:
+        event = read.decode(row)
+        click.echo(line(event) if plain_text else plain.as_json(event, indent=False))
+
+
+@click.group()
+def events() -> None:
+    """Events: list, follow."""
+
+
+@events.command("ls")
+@click.option("--run", default="", help="One run alone.")
+@click.option("--after", default=0, help="From this event on.")
+@click.option("--limit", default=200, show_default=True)
+@options
+def ls(session: Session, run: str, after: int, limit: int) -> None:
+    """Events, in order."""
+    page = session.get("/v1/events", EventPage, run=run, after=after, limit=limit)
+    session.show(page, lambda: "\n".join(line(event) for event in page.rows) or "no events")
+
+
+@events.command()
+@click.option("--run", default="", help="One run alone.")
+@click.option("--after", default=-1, help="From this event on (default: from now on).")
+@options
+def follow(session: Session, run: str, after: int) -> None:
+    """Every event as it is recorded; JSON Lines with --json."""
+    from engine.contract.system import EngineStatus
+
+    start = session.get("/v1/status", EngineStatus).head if after < 0 else after
+    sys.exit(follow_events(session, run=run, after=start))
