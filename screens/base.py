@@ -24,7 +24,7 @@ from screens.acts import EVERYWHERE, REGISTRY, Act, Level, Reason
 from screens.model import Delta, Link, Model
 from screens.widgets.line import Lines
 from screens.widgets.line_table import LineTable
-from screens.widgets.parts import Part
+from screens.widgets.parts import Part, width, wrap
 
 if TYPE_CHECKING:
     from app.console import Console  # noqa: F401  for readers; screens never import the app at run time
@@ -185,14 +185,19 @@ class QScreen(Screen[Any], inherit_bindings=False):
         """Header, verdict line, action bar. Only cells that differ are painted."""
         if not self.is_mounted or not self.is_current:
             return
-        self.query_one("#header", Lines).show(chrome.header(self.model))
-        self.query_one("#verdict", Lines).show((self._verdict(), []))
+        self.query_one("#header", Lines).show(chrome.header(self.model, self.size.width))
+        verdict = self.query_one("#verdict", Lines)
+        said = self._verdict()
+        lines = wrap(said, max(20, self.size.width - 1), 1)[:2] if width(said) > self.size.width else [said]
+        if verdict.styles.height is None or verdict.styles.height.value != len(lines):
+            verdict.styles.height = len(lines)
+        verdict.show(*((list(line), []) for line in lines))
         if self._prompt is None:
             bar = self.query_one("#bar", Lines)
             if self._notice is not None:
-                bar.show(*chrome.notice(self._notice, bar.size.width))
+                bar.show(*chrome.notice(self._notice, self.size.width))
             else:
-                bar.show(*chrome.bar(self, bar.size.width))
+                bar.show(*chrome.bar(self, self.size.width))
 
     def _verdict(self) -> list[Part]:
         link = chrome.link_sentence(self.model)

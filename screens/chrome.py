@@ -48,8 +48,25 @@ def at(moment: float | None, now: float) -> str:
     return f"{when:%H:%M:%S}" if when.date() == today else f"{when:%d %b %H:%M}"
 
 
-def header(model: Model) -> Line:
-    """Who, where, what time, how many gates wait, is the link well."""
+def header(model: Model, cells: int) -> Line:
+    """Who, where, what time, how many gates wait, is the link well. When narrow, roles and then the scenario are left out."""
+    right: list[Part] = ["  "]
+    status, me = model.status, model.me
+    if status is not None:
+        gates = len(model.gates)
+        right += [(f"\u2691 {gates} gate{'s' * (gates != 1)}", "strong" if gates else "muted"), "  "]
+        right += [clock(model.now(), getattr(status, "zone", "")), "  "]
+    right += [link_word(model), " "]
+    room = cells - width(right)
+    left: list[Part] = []
+    for roles, scenario in ((True, True), (False, True), (False, False)):
+        left = _who(model, roles=roles, scenario=scenario)
+        if width(left) <= room:
+            break
+    return left, right
+
+
+def _who(model: Model, *, roles: bool, scenario: bool) -> list[Part]:
     left: list[Part] = [(" QD ", "title"), " "]
     status, me = model.status, model.me
     if status is None:
@@ -57,31 +74,17 @@ def header(model: Model) -> Line:
     else:
         production = status.environment == "production"
         left.append((status.environment.upper() if production else status.environment or "engine", "strong"))
-        if status.scenario:
+        if status.scenario and scenario:
             left.append((f" {status.scenario}", "muted"))
         if status.speed != 1.0:
             left.append((f" \u00d7{status.speed:g}", "muted"))
     if me is not None:
-        left += (
-            [("  ", ""), (me.person, "strong"), (f" via {me.via}", "muted")]
-            if False
-            else [
-                "  ",
-                (me.person, "strong"),
-                (f" via {me.via}", "muted"),
-            ]
-        )
+        left += ["  ", (me.person, "strong"), (f" via {me.via}" if me.via else "", "muted")]
         if me.warning:
             left.append((f" \u26a0 {me.warning}", "caution"))
-        left.append((f"  {', '.join(me.roles) or 'no role'}", "muted"))
-    right: list[Part] = ["  "]
-    gates = len(model.gates)
-    if status is not None:
-        right += [(f"\u2691 {gates} gate{'s' * (gates != 1)}", "strong" if gates else "muted"), "  "]
-        site = getattr(status, "zone", "")
-        right += [clock(model.now(), site), "  "]
-    right += [link_word(model), " "]
-    return left, right
+        if roles:
+            left.append((f"  {', '.join(me.roles) or 'no role'}", "muted"))
+    return left
 
 
 def link_word(model: Model) -> Part:
@@ -116,30 +119,28 @@ def link_sentence(model: Model) -> list[Part]:
 
 def bar(screen: QScreen, cells: int) -> list[Line]:
     """Two lines: what can be done here now (greyed when not, the key then says why), and where else to go."""
-    here: list[Part] = [" "]
-    room = cells - 2
+    usable, barred = [], []
     for act in screen.bar_acts():
-        word = f" {act.verb}  "
-        key = acts.shown_key(act.key)
+        (usable if screen.reason_against(act) is None else barred).append(act)
+    chip: list[Part] = [" ", (f" /{screen.filter} ", "chip"), (" Esc clears ", "muted")] if screen.filter else []
+    here: list[Part] = [" "]
+    room = cells - 4 - width(chip)
+    for act in [*usable, *barred]:
+        key, word = acts.shown_key(act.key), f" {act.verb}  "
         room -= width(key) + width(word)
         if room < 0:
-            here.append(("\u2026 ?", "muted"))
+            here.append(("?\u2026", "muted"))
             break
-        if screen.reason_against(act) is None:
-            here += [(key, "key"), word]
-        else:
-            here += [(f"{key}{word}", "muted")]
+        here += [(key, "key"), word] if act in usable else [(f"{key}{word}", "muted")]
     there: list[Part] = [" "]
     for name in acts.ROOTS:
         act = acts.act(name)
         current = name == f"console.{screen.NAME}"
-        there += [(acts.shown_key(act.key), "key"), (f" {act.verb} ", "strong" if current else "muted"), " "]
+        there += [(acts.shown_key(act.key), "key"), (f" {act.verb}  ", "strong" if current else "muted")]
     tail: list[Part] = []
-    if screen.filter:
-        tail += [(f"/{screen.filter}", "chip"), " "]
     for key, word in (("/", "filter"), (":", "cmd"), ("?", "help"), ("q", "quit" if screen.ROOT else "back")):
-        tail += [(key, "key"), (f" {word}  ", "muted")]
-    return [(here, []), (there, tail)]
+        tail += [(key, "key"), (f" {word} ", "muted")]
+    return [(here, chip), (there, tail)]
 
 
 def notice(parts: list[Part], cells: int) -> list[Line]:

@@ -126,8 +126,8 @@ def path_rows(detail: RunDetail, now: float) -> list[tuple[str, Cells]]:
         steps = seen.get(node.id, [])
         rows.append((node.id, _node_cells(node, steps, pad, node.id in ahead or not detail.steps, now)))
         sibling = next((id for id in order[place + 1 :] if by_id[id].parent == node.parent), "")
-        plain = len(node.edges) <= 1 and all(target in (sibling, "done") for _, target in node.edges)
-        if plain:
+        inside = {one.id for one in detail.graph if one.parent == node.id}
+        if len(node.edges) <= 1 and all(target in (sibling, "done") or target in inside for _, target in node.edges):
             continue
         went = taken(node, steps, seen, detail)
         finished = any(step.ended_at is not None for step in steps)
@@ -136,6 +136,8 @@ def path_rows(detail: RunDetail, now: float) -> list[tuple[str, Cells]]:
             name = names.get(target, target)
             if target in went:
                 parts: list[Part] = [f"   {pad}{corner}\u2500 {label} \u2500\u25b6 ", (name, "strong"), " taken"]
+            elif len(node.edges) == 1:
+                parts = [(f"   {pad}{corner}\u2500\u25b7 {name}", "muted")]
             elif finished and not any(step.ended_at is None for step in steps):
                 parts = [(f"   {pad}{corner}\u2504 {label} \u2504\u25b7 {name}  not taken", "muted")]
             elif not steps and node.id not in ahead and detail.steps:

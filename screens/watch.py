@@ -63,7 +63,7 @@ class WatchScreen(QScreen):
             left = first.expires_at - model.now()
             said += [
                 (f"{len(mine)} decision{'s' * (len(mine) != 1)} wait{'s' * (len(mine) == 1)} for you", "strong"),
-                f", the first until {chrome.at(first.expires_at, model.now())}Z",
+                f", first until {chrome.at(first.expires_at, model.now())}Z",
                 (f" ({coarse(left)} left)", "caution" if left < URGENT_S else ""),
             ]
         elif model.gates:
@@ -137,14 +137,14 @@ class WatchScreen(QScreen):
         rollouts = sorted(
             model.rollouts.values(), key=lambda r: (r.state in ROLLOUT_DONE, r.verdict != "FAIL", -r.started_at)
         )
-        rows.append(("#rollouts", Wide([("ROLLOUTS", "muted")])))
+        rows.append(("#rollouts", Wide([(" ROLLOUTS", "muted")])))
         if not rollouts:
             rows.append(("#no rollouts", Wide([("  None. Start one:  qd rollouts start \u2026", "muted")])))
         rows += [(f"rollout {rollout.id}", _rollout_row(rollout)) for rollout in rollouts[:SHOWN]]
         rows += _more("rollouts", len(rollouts))
         failing = self._failing()
         if failing:
-            rows.append(("#failing", Wide([("RUNS IN TROUBLE", "muted")])))
+            rows.append(("#failing", Wide([(" RUNS IN TROUBLE", "muted")])))
             rows += [(f"run {run.id}", _run_row(run)) for run in failing[:SHOWN]]
             rows += _more("runs", len(failing))
         return rows
@@ -239,6 +239,7 @@ def _rollout_row(rollout: RolloutSummary) -> Cells:
 
 def _run_row(run: RunSummary) -> Cells:
     tone = TROUBLE.get(run.status, "caution")
+    why = run.attention or run.waiting_on or run.ending
     return Wide(
         [
             " ",
@@ -246,7 +247,7 @@ def _run_row(run: RunSummary) -> Cells:
             f"{run.id:<8} ",
             (run.status, tone),
             f" {run.title or run.workflow}",
-            (f" \u2014 {run.attention or run.waiting_on or run.ending}", "muted"),
+            (f" \u2014 {why}" if why else "", "muted"),
         ],
         selectable=True,
     )
