@@ -36,6 +36,8 @@ from engine.capabilities.ports import ActionError, InDoubt
 
 T = TypeVar("T")
 _log = logging.getLogger("quarterdeck.http")
+for _name in ("httpx", "httpcore"):  # they log whole URLs and headers; the log here is the masked one
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 TRIES = 4
 BASE_S, CAP_S = 0.2, 5.0  # full jitter between tries of one call

@@ -66,6 +66,7 @@ class Robot:
         self.fleet, self.version = fleet, fleet.options.version
         self.random = random.Random(f"{fleet.options.seed}:{self.id}")
         self.operating = self.heartbeats = self.interventions = self.tasks = 0.0
+        self.hazard = self.random.expovariate(1.0)
         self.installing = False
 
     # -- what it counts -----------------------------------------------------------------------------------------------
@@ -78,12 +79,10 @@ class Robot:
         hours = seconds * self.fleet.options.speed / 3600
         self.operating += hours * 3600
         self.tasks += hours * 12
-        rate = BASE_PER_H * hours * self.fleet.rate.get(self.version, 1.0)
-        while self.random.random() < rate:
+        self.hazard -= BASE_PER_H * hours * self.fleet.rate.get(self.version, 1.0)
+        while self.hazard <= 0:
             self.interventions += 1
-            rate -= 1
-            if rate <= 0:
-                break
+            self.hazard += self.random.expovariate(1.0)
 
     # -- the update agent ---------------------------------------------------------------------------------------------
 
@@ -147,7 +146,7 @@ class Robot:
 
     async def report(self, href: str, execution: str, finished: str, *details: str) -> None:
         body = {"status": {"execution": execution, "result": {"finished": finished}, "details": list(details)}}
-        (await self.fleet.http.post(f"{href.split('?')[0]}/feedback", json=body)).raise_for_status()
+        (await self.fleet.http.post(f"{href.partition('?')[0]}/feedback", json=body)).raise_for_status()
 
 
 class Fleet:

@@ -49,7 +49,7 @@ class FaultProxy:
     async def __aenter__(self) -> FaultProxy:
         self._http = httpx.AsyncClient(base_url=self.upstream, timeout=20, trust_env=False)
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = "http://127.0.0.1:%d" % self._server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
