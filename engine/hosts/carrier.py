@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from engine.core import commands as c
 from engine.core import effects as f
 from engine.core.definition import Definition
-from engine.core.drive import effects
+from engine.core.duties import effects
 from engine.core.events import Event, Failure
 from engine.core.state import State
 from engine.hosts.alarms import Alarms, Key

@@ -25,7 +25,7 @@ from engine.core import effects as f
 from engine.core.commands import Command, Refusal
 from engine.core.deciding import WindowState
 from engine.core.definition import Definition
-from engine.core.drive import pending
+from engine.core.duties import pending
 from engine.core.state import State
 from engine.hosts.alarms import Alarms, Key
 from engine.hosts.carrier import Carrier
@@ -38,7 +38,6 @@ from engine.hosts.turns import Reply, Turn, Turns
 from engine.store import statements as sql
 from engine.store.errors import StoreClosed, StoreError, StoreFenced, StoreReadOnly
 from engine.store.journal import Journal, JournalState
-from engine.store.lines import attributes_text
 from engine.store.loading import CORE, Loader
 from engine.store.records import ENGINE, SYSTEM, Actor, Commit
 
@@ -161,14 +160,14 @@ class Host:
             by=by.id,
             parent=parent,
             trigger=trigger,
-            attributes={**definition.attributes, **(attributes or {})},
+            attributes=attributes or {},
         )
         if preview:
             live = Live(start.run, number, definition, State.new(start.run), seed_of(start.run))
             return self._foreseen(live, start)
         self._number = number
         turn = Turn(start.run, start, actor=by, cause=id, id=id)
-        turn.birth = (number, definition, attributes_text(start.attributes))
+        turn.birth = (number, definition)
         return await self._ask(turn)
 
     async def submit(self, run: str, command: Command, *, id: str, actor: Any, preview: bool = False) -> Answer:
@@ -257,9 +256,8 @@ class Host:
     def begin(self, definition: Definition, start: c.Start, cause: str, reply: Reply) -> None:
         """Starts a run that nobody outside asked for."""
         self._number += 1
-        start = msgspec.structs.replace(start, attributes={**definition.attributes, **start.attributes})
         turn = Turn(start.run, start, cause=cause, reply=reply)
-        turn.birth = (self._number, definition, attributes_text(start.attributes))
+        turn.birth = (self._number, definition)
         self.turns.take(turn)
 
     def next_run(self) -> str:

@@ -62,6 +62,9 @@ class LiveRuns:
         self.add(live)
         return live
 
+    def definition(self, digest: str) -> Definition | None:
+        return self._loader.definition(digest)
+
     def add(self, live: Live) -> None:
         self._runs[live.run] = live
         if len(self._runs) > self._limit:

@@ -17,9 +17,8 @@ from typing import Any
 import msgspec
 
 from engine.core import state as core_state
-from engine.core.commands import Command, Refusal
-from engine.core.decide import decide
-from engine.core.deciding import Decision, WindowState
+from engine.core.commands import Command, Migrate, Refusal
+from engine.core.decide import Decision, WindowState, decide
 from engine.core.definition import Definition
 from engine.core.evaluator import Evaluator
 from engine.core.events import Event
@@ -30,7 +29,7 @@ from engine.hosts.live import Live, LiveRuns, seed_of
 from engine.hosts.settings import Answer
 from engine.store.errors import StaleCommit, StoreError, StoreFenced, StoreReadOnly
 from engine.store.journal import Journal
-from engine.store.lines import awaited, run_line
+from engine.store.lines import attributes_text, awaited, run_line
 from engine.store.records import ENGINE, Actor, Commit
 
 log = logging.getLogger("quarterdeck.host")
@@ -48,7 +47,7 @@ _NOT_FOUND = Refusal(code="not_found", reason="there is no such run")
 
 
 class Turn:
-    """One command on its way. `birth` is given with a `Start`: number, definition and searchable attributes."""
+    """One command on its way. `birth` is given with a `Start`: number and definition."""
 
     __slots__ = (
         "actor",
@@ -78,7 +77,7 @@ class Turn:
     ) -> None:
         self.run, self.command, self.actor, self.cause = run, command, actor, cause
         self.id, self.reply, self.extra = id, reply, extra
-        self.birth: tuple[int, Definition, str] | None = None
+        self.birth: tuple[int, Definition] | None = None
         self.live: Live | None = None
         self.refusal: Refusal | None = None
         self.names: tuple[str, ...] = ()
@@ -128,6 +127,10 @@ class Turns:
             if turn.reply is not None:
                 turn.reply(Answer(seq=self.journal.seq, run=turn.run, refusal=decision.refusal), None)
             return
+        if before == 0:
+            live.attributes = attributes_text(state.attributes)
+        if state.digest != live.definition.digest:
+            live.definition = self.runs.definition(state.digest) or live.definition
         turn.names = tuple([type(event).__name__ for event in events])
         live.pending += 1
         self.journal.put(
@@ -167,17 +170,20 @@ class Turns:
     def held(self) -> int:
         return len(self._held)
 
-    def _born(self, run: str, birth: tuple[int, Definition, str]) -> Live:
-        number, definition, attributes = birth
-        live = Live(run, number, definition, State.new(run), seed_of(run), attributes=attributes)
+    def _born(self, run: str, birth: tuple[int, Definition]) -> Live:
+        number, definition = birth
+        live = Live(run, number, definition, State.new(run), seed_of(run))
         self.runs.add(live)
         return live
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _decide(self, live: Live, command: Command, now: float) -> Decision:
+        definition = live.definition
+        if isinstance(command, Migrate):
+            definition = self.runs.definition(command.digest) or definition
         return decide(
-            live.definition,
+            definition,
             live.state,
             command,
             now=now,

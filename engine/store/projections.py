@@ -251,6 +251,7 @@ HANDLERS: dict[str, Callable[[Rows, str, int, float, Any], None]] = {
     "StepRetryScheduled": _again,
     "StepDeferred": _again,
     "StepSkipped": _skipped,
+    "StepLeft": _close("left"),
     "StepCancelled": _close("cancelled"),
     "ChoiceTaken": _instant("choice"),
     "Emitted": _instant("emit"),
