@@ -39,14 +39,16 @@ class Confirm(ModalScreen["dict[str, Any] | None"], inherit_bindings=False):
         *[Binding(key, f"yes('{key}')", show=False) for key in YES_KEYS],
     ]
     AUTO_FOCUS = ""
-    DEFAULT_CSS = """
+    CSS = """
     Confirm { align: center middle; background: $background 60%; }
     Confirm > Vertical { width: 76; max-width: 96%; height: auto; max-height: 96%; background: $panel; border: round $qd-caution; border-title-color: $qd-strong; padding: 0 1; }
     Confirm > Vertical.-risk { border: heavy $qd-alarm; }
-    Confirm VerticalScroll { height: auto; max-height: 100%; scrollbar-size: 1 1; background: $panel; }
-    Confirm Horizontal { height: 1; width: 1fr; margin-top: 1; }
+    Confirm VerticalScroll { height: auto; max-height: 80vh; scrollbar-size: 1 1; background: $panel; }
+    Confirm Horizontal { height: auto; width: 1fr; background: $panel; }
+    Confirm #said { margin-bottom: 1; }
     Confirm Said { background: $panel; }
-    Confirm .label { margin-top: 1; }
+    Confirm .label { width: 30; padding-right: 1; }
+    Confirm #buttons { height: 1; margin-top: 1; }
     """
 
     def __init__(self, question: Question, items: Sequence[Item] | None = None, notes: Sequence[Line] = ()) -> None:
@@ -71,16 +73,18 @@ class Confirm(ModalScreen["dict[str, Any] | None"], inherit_bindings=False):
             with VerticalScroll(can_focus=False):
                 yield Said(self._said(), id="said")
                 for item in self.items:
-                    yield Said([[(item.label, ""), *self._needs(item)]], id=None).add_class("label")
-                    if item.options:
-                        yield Pick(item.options, item.start, id=_id(item))
-                    else:
-                        yield Answer(item.start, id=_id(item))
+                    with Horizontal():
+                        yield Said([[(item.label, ""), *self._needs(item)]]).add_class("label")
+                        if item.options:
+                            yield Pick(item.options, item.start, id=_id(item))
+                        else:
+                            yield Answer(item.start, id=_id(item))
                 if risk:
-                    yield Said([["Type  ", (self.phrase, "strong"), "  to do it"]]).add_class("label")
-                    yield Answer(id="phrase")
+                    with Horizontal():
+                        yield Said([["type ", (self.phrase, "strong")]]).add_class("label")
+                        yield Answer(id="phrase")
                 yield Said(id="wrong")
-            with Horizontal():
+            with Horizontal(id="buttons"):
                 yield Push("Cancel", "Esc", id="cancel")
                 yield Push(self.question.act.verb.capitalize(), "" if risk or self.items else self.yes_key, id="go")
 
@@ -109,12 +113,12 @@ class Confirm(ModalScreen["dict[str, Any] | None"], inherit_bindings=False):
         return lines
 
     def _needs(self, item: Item) -> Line:
-        words = [] if item.required else ["may be left out"]
+        words = [] if item.required else ["optional"]
         if item.minimum is not None and item.maximum is not None:
             words.append(f"{item.minimum:g} to {item.maximum:g}")
         if item.hint:
             words.append(item.hint)
-        return [(f"  {', '.join(words)}", "muted")] if words else []
+        return [(f" {', '.join(words)}", "muted")] if words else []
 
     # -- arming -------------------------------------------------------------------------------------------------
 

@@ -90,7 +90,7 @@ class FleetScreen(QScreen):
     ACTS = ("fleet.open", "fleet.cohorts", "fleet.rollout", "fleet.odd")
     ROOT = True
     AUTO_FOCUS = "#robots"
-    DEFAULT_CSS = """
+    CSS = """
     FleetScreen #fleet { layout: vertical; height: 1fr; width: 1fr; }
     FleetScreen #cohorts, FleetScreen #one { display: none; }
     FleetScreen #fleet.-cohorts #robots { display: none; }
@@ -111,7 +111,7 @@ class FleetScreen(QScreen):
         self._cohorts: dict[str, CohortView] = {}
         self._view = "robots"
         self._opened = ""
-        self._odd = False
+        self._only_odd = False
         self._asked_at = 0.0
 
     # -- showing ------------------------------------------------------------------------------------------------
@@ -169,12 +169,12 @@ class FleetScreen(QScreen):
         box.set_class(bool(self._opened), "-one")
         box.set_class(wide, "-wide")
         now = self.model.now()
-        robots = [robot for robot in self._robots.values() if not self._odd or self._is_odd(robot, now)]
+        robots = [robot for robot in self._robots.values() if not self._only_odd or self._is_odd(robot, now)]
         table = self.query_one("#robots", LineTable)
         if self._page is not None:
             table.empty = (
                 ("No robot is odd: none drifts, is stale, held or looks like another. x shows all.",)
-                if self._odd
+                if self._only_odd
                 else ("No robot is known yet. The engine asks the update server by itself: qd doctor says if it can.",)
             )
         table.merge([(robot.id, fleet_view.cells(robot, now)) for robot in sorted(robots, key=lambda robot: robot.id)])
@@ -257,7 +257,7 @@ class FleetScreen(QScreen):
         self.console.open("rollout", self._rollout_of())
 
     def act_fleet_odd(self) -> None:
-        self._odd = not self._odd
+        self._only_odd = not self._only_odd
         table = self.query_one("#robots", LineTable)
         self._show()
         table.action_take()

@@ -67,7 +67,7 @@ acts.register(
         command="gate.ask",
         help="Ask who started it for what is missing; the clock goes on",
         fields=(Field("question", "What do you need to know?", required=True),),
-        cli="qd gates ask {id} TEXT",
+        cli="qd gates ask {id} QUESTION",
         order=4,
     ),
     Act(
@@ -78,7 +78,7 @@ acts.register(
         level=Level.CHANGE,
         command="gate.delegate",
         help="Let another person vote with my roles for some hours; they can't pass it on",
-        cli="qd gates delegate {id} --to NAME",
+        cli="qd gates delegate {id} NAME",
         order=5,
     ),
     Act(
@@ -129,7 +129,7 @@ class GateScreen(QScreen):
         "gate.rollout",
     )
     AUTO_FOCUS = "Page"
-    DEFAULT_CSS = """
+    CSS = """
     GateScreen #gate { layout: vertical; height: 1fr; width: 1fr; }
     GateScreen #grounds { display: none; }
     GateScreen #gate.-wide { layout: horizontal; }
@@ -324,9 +324,7 @@ class GateScreen(QScreen):
             items.append(fields.Item(name="answer", label="Answer", required=True, choices=detail.answers))
         if act.name == "gate.approve":
             items += fields.of_form(detail.form)
-        items.append(
-            fields.Item(name="rationale", label="Why? (kept with the vote)", required=act.name == "gate.reject")
-        )
+        items.append(fields.Item(name="rationale", label="Why?", required=act.name == "gate.reject"))
         return items
 
     def _notes(self, act: Act, detail: GateDetail) -> list[Line]:

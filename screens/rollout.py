@@ -19,13 +19,13 @@ from screens.base import QScreen, Target
 from screens.layout import Line
 from screens.model import Delta, coarse
 from screens.widgets.line_table import Column, LineTable
-from screens.widgets.parts import Part
+from screens.widgets.parts import Part, width
 from screens.widgets.rows import Cells
 from screens.widgets.text import Page
 
 AGAIN_S = 1.0
 """A changing rollout is asked for again at most this often."""
-REASON = Field("reason", "Why? (kept with the act)")
+REASON = Field("reason", "Why?")
 
 acts.register(
     Act(
@@ -117,6 +117,15 @@ acts.register(
         order=8,
     ),
     Act(
+        "rollout.plots",
+        "m",
+        "plots",
+        target="rollout",
+        help="Signals over time: canary, control and its bounds, E",
+        cli="qd rollouts show {id}",
+        order=9,
+    ),
+    Act(
         "rollout.variants",
         "v",
         "variants",
@@ -188,6 +197,7 @@ class RolloutScreen(QScreen):
         "rollout.resume",
         "rollout.robots",
         "rollout.why",
+        "rollout.plots",
         "rollout.variants",
         "rollout.sites",
         "rollout.gate",
@@ -196,7 +206,7 @@ class RolloutScreen(QScreen):
         "rollout.last_stage",
     )
     AUTO_FOCUS = "#facts"
-    DEFAULT_CSS = """
+    CSS = """
     RolloutScreen #rollout { layout: vertical; height: 1fr; width: 1fr; }
     RolloutScreen #plots { display: none; }
     RolloutScreen #robots { display: none; }
@@ -287,27 +297,29 @@ class RolloutScreen(QScreen):
             page.show([rollout_view.title(detail, now, cells), [""], *rollout_view.why(detail, now, cells)])
         elif self.view in ("site", "variant"):
             page.show([rollout_view.title(detail, now, cells), [""], *rollout_view.split(detail, self.view, cells)])
+        elif self.view == "plots":
+            head = [rollout_view.title(detail, now, cells)]
+            room = max(30, self.size.height - 5)
+            page.show(head + rollout_plots.plot_lines(detail, now, cells, room, ascii=self.plain))
         else:
             lines = self._long_sentence(detail, now) + rollout_view.facts(
                 detail, now, cells, chosen=self.stage, roomy=self.size.height >= 36
             )
-            height = self.size.height - 4
             if wide:
                 self.query_one("#plots", Page).show(
-                    rollout_plots.plot_lines(detail, now, self.size.width - 84 - 5, height, ascii=self.plain)
+                    rollout_plots.plot_lines(
+                        detail, now, self.size.width - 84 - 5, self.size.height - 4, ascii=self.plain
+                    )
                     or [[("No signal has been measured yet.", "muted")]]
                 )
-            else:
-                room = max(8, height - len(lines))
-                lines += [[""], *rollout_plots.plot_lines(detail, now, cells, room, ascii=self.plain)]
+            elif self.stage is None:
+                lines += rollout_plots.trend(detail, cells, ascii=self.plain)
             page.show(lines)
 
     def _long_sentence(self, detail: RolloutDetail, now: float) -> list[Line]:
-        """A verdict that the line above can't hold is said here in full."""
+        """A verdict that the two lines above can't hold is said here in full."""
         line = rollout_view.sentence(detail, now)
-        from screens.widgets.parts import width
-
-        return [line] if width(line) > self.size.width - 2 else []
+        return [line] if width(line) > 2 * (self.size.width - 2) - 20 else []
 
     def verdict(self) -> list[Part]:
         if self.detail is None:
@@ -347,6 +359,9 @@ class RolloutScreen(QScreen):
 
     def act_rollout_why(self) -> None:
         self._look("why")
+
+    def act_rollout_plots(self) -> None:
+        self._look("plots")
 
     def act_rollout_variants(self) -> None:
         self._look("variant")

@@ -5,6 +5,7 @@ Pure: a `RolloutDetail`, the engine's time and a size in; lines out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from engine.contract.rollouts import RolloutDetail, Series
@@ -16,7 +17,7 @@ from screens.rollout_view import E_ALARM, policy_number
 def plot_lines(detail: RolloutDetail, now: float, cells: int, rows: int, *, ascii: bool = False) -> list[Line]:
     """Signals over time: the rate of canary (dots) over control (rule, band), then E against its alarm."""
     if not detail.series:
-        return []
+        return [[("No signal has been measured yet: a stage is observed after it has settled.", "muted")]]
     first = detail.series[0]
     alarm = policy_number(detail.policy.get("e_alarm"), E_ALARM)
     with_e = bool(plots.finite([point.e for point in first.points]))
@@ -29,6 +30,38 @@ def plot_lines(detail: RolloutDetail, now: float, cells: int, rows: int, *, asci
         if index == 0 and with_e and rows >= 12:
             lines += _e_plot(series, alarm, now, cells, rows=each, ascii=ascii)
     return lines
+
+
+def trend(detail: RolloutDetail, cells: int, *, ascii: bool = False) -> list[Line]:
+    """The first signal in one line: canary and control on one scale, then E. The plots proper are a key away."""
+    if not detail.series or not detail.series[0].points:
+        return []
+    points = detail.series[0].points
+    canary, control, e = [p.canary for p in points], [p.control for p in points], [p.e for p in points]
+    top = max([0.0, *plots.finite(canary), *plots.finite(control)])
+    size = max(8, min(20, (cells - 52) // 3))
+    line: Line = [
+        (f"{detail.series[0].name} ", "muted"),
+        "canary ",
+        (plots.sparkline(canary, size, ascii=ascii, top=top), "key"),
+    ]
+    line += [
+        f" {_last(canary)}  control ",
+        (plots.sparkline(control, size, ascii=ascii, top=top), "muted"),
+        f" {_last(control)}",
+    ]
+    if plots.finite(e):
+        line += [
+            "  E ",
+            (
+                plots.sparkline(
+                    [None if v is None else max(0.0, math.log10(max(v, 1e-9)) + 2) for v in e], size, ascii=ascii, top=4
+                ),
+                "key",
+            ),
+            f" {_last(e)}",
+        ]
+    return [line]
 
 
 def _plot(series: Series, now: float, cells: int, *, rows: int, ascii: bool) -> list[Line]:

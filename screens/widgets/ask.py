@@ -158,8 +158,8 @@ class Answer(Input):
     """A line of free text. Enter goes on; the screen decides where to."""
 
     DEFAULT_CSS = """
-    Answer { height: 1; width: 1fr; border: none; padding: 0; background: $surface; color: $foreground; }
-    Answer:focus { border: none; background: $qd-cursor; background-tint: $foreground 0%; color: $qd-strong; }
+    Answer { height: 1; width: 1fr; border: none; border-left: outer $qd-muted; padding: 0; background: $surface; color: $foreground; }
+    Answer:focus { border: none; border-left: outer $qd-caution; background: $surface; background-tint: $foreground 0%; color: $qd-strong; }
     """
 
     def __init__(self, value: str = "", *, id: str | None = None) -> None:
