@@ -254,7 +254,7 @@ class QScreen(Screen[Any], inherit_bindings=False):
             if self.is_attached:
                 self.refresh_chrome()
 
-        self.run_worker(work(), group=group, exclusive=True, exit_on_error=False)
+        self.run_worker(work, group=group, exclusive=True, exit_on_error=False)
 
     # -- acts ---------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,11 @@ async def settled(pilot: Pilot[Any]) -> None:
     for _ in range(3):
         await pilot.pause(0.02)
         await pilot.app.workers.wait_for_complete(
-            [worker for worker in pilot.app.workers if worker.group.startswith(("page", "detail", "fetch", "events", "restart"))]
+            [
+                worker
+                for worker in pilot.app.workers
+                if worker.group.startswith(("page", "detail", "fetch", "events", "restart"))
+            ]
         )
     await pilot.pause(0.02)
 

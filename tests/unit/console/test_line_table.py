@@ -150,7 +150,9 @@ async def test_headings_are_never_under_the_cursor() -> None:
 
 
 async def test_narrow_columns_vanish_in_their_order_and_come_back() -> None:
-    one = LineTable([Column("ID", 6), Column("TITLE", 10, grow=1), Column("BY", 8, optional=2), Column("AT", 8, optional=1)])
+    one = LineTable(
+        [Column("ID", 6), Column("TITLE", 10, grow=1), Column("BY", 8, optional=2), Column("AT", 8, optional=1)]
+    )
     app = TableApp(one)
     async with app.run_test(size=(60, 6)) as pilot:
         one.load([("a", ("a", "title", "mara", "09:14"))])
@@ -167,7 +169,9 @@ async def test_narrow_columns_vanish_in_their_order_and_come_back() -> None:
         assert "mara" in shown(one)[1]
 
 
-@pytest.mark.parametrize("text", ["[/]", "[@click=app.quit]x[/]", "\x1b[2Jboo", "\u6a5f\u68b0\u4eba" * 20, "\U0001f916" * 30])
+@pytest.mark.parametrize(
+    "text", ["[/]", "[@click=app.quit]x[/]", "\x1b[2Jboo", "\u6a5f\u68b0\u4eba" * 20, "\U0001f916" * 30]
+)
 async def test_hostile_cells_are_drawn_as_text_and_exactly_as_wide_as_the_table(text: str) -> None:
     app = TableApp(table())
     async with app.run_test(size=(40, 6)) as pilot:

@@ -10,7 +10,13 @@ from screens.run_window import Query, RunWindow, parse_filter
 
 def run(number: int, version: int = 1, status: str = "running") -> RunSummary:
     return RunSummary(
-        id=f"run-{number}", workflow="w", title=f"t{number}", status=status, started_at=0, updated_at=number, version=version
+        id=f"run-{number}",
+        workflow="w",
+        title=f"t{number}",
+        status=status,
+        started_at=0,
+        updated_at=number,
+        version=version,
     )
 
 
