@@ -3,6 +3,7 @@
 from engine.language.expressions import Expressions
 from engine.language.findings import DefinitionError, Finding
 from engine.language.loader import Reading, World, load, read
+from engine.language.schema import json_schema
 from engine.language.signatures import ActionSignature, Declared, Signature
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Reading",
     "Signature",
     "World",
+    "json_schema",
     "load",
     "read",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from engine.core import definition as core
-from engine.language.signatures import ActionSignature
+from engine.language.signatures import ActionSignature, as_declared
 
 _DEFAULTED = {"action": ("timeout", "heartbeat", "retry"), "observe": ("timeout", "heartbeat", "retry")}
 """Which of `defaults` go into which kinds: a gate's or a child's length is no technical time-out."""
@@ -63,21 +63,17 @@ def typed_field(field: Mapping[str, Any]) -> core.FormField:
     if "items" in known:
         known["items"] = typed_field(known["items"])
     if "enum" in known:
-        known["enum"] = tuple(as_declared(value, field) for value in known["enum"])
+        known["enum"] = tuple(_floats(value, field) for value in known["enum"])
     if "default" in known:
-        known["default"] = as_declared(known["default"], field)
+        known["default"] = _floats(known["default"], field)
         known.setdefault("required", False)
     return core.FormField(**known)
 
 
-def as_declared(value: Any, field: Mapping[str, Any]) -> Any:
-    """A value with the whole numbers in it made floats where a number is declared: CEL does not mix the two."""
-    kind = field.get("type")
-    if kind == "number" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind == "array" and isinstance(value, list) and isinstance(field.get("items"), Mapping):
-        return [as_declared(item, field["items"]) for item in value]
-    return value
+def _floats(value: Any, field: Mapping[str, Any]) -> Any:
+    if field.get("type") == "array" and isinstance(value, list) and isinstance(field.get("items"), Mapping):
+        return [_floats(item, field["items"]) for item in value]
+    return as_declared(value, str(field.get("type", "any")))
 
 
 def _scope(

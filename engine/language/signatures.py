@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
 
@@ -42,3 +42,19 @@ class Signature(Struct, frozen=True, kw_only=True):
     outputs: dict[str, Declared] = field(default_factory=dict)
     effect: Literal["read", "idempotent", "once"] = "idempotent"
     reads_back: bool = False
+
+
+def as_declared(value: Any, kind: str) -> Any:
+    """A value with a whole number made a float where a number is declared: CEL does not multiply one by the other."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if kind == "number" and whole else value
+
+
+def output_of(signature: ActionSignature, output: Any) -> Any:
+    """An action's answer as expressions may rely on it: declared numbers are floats. To be called where answers come in."""
+    if not isinstance(output, Mapping):
+        return output
+    declared = signature.outputs
+    return {
+        name: as_declared(value, declared[name].type) if name in declared else value for name, value in output.items()
+    }
