@@ -85,7 +85,7 @@ def _scope(
 ) -> None:
     """The steps of one scope (the run's, a map's body, on_failure's) under their full ids, `next` filled in."""
     names = list(read)
-    for name, following in zip(names, [*names[1:], core.DONE], strict=True):
+    for name, following in zip(names, [*names, core.DONE][1:], strict=True):
         kind, values, line = read[name]["kind"], dict(read[name]["values"]), read[name]["line"]
         for key in _DEFAULTED.get(kind, ()):
             if key in defaults:

@@ -139,7 +139,7 @@ def _hint(error: yaml.MarkedYAMLError, text: str, line: int) -> str:
     if "found character '%'" in problem or "found character '@'" in problem or "found character '`'" in problem:
         return "quote the value"
     if "'}'" in problem or "',' or '}'" in problem or "flow" in str(error.context):
-        return "close what is open; inside { } and [ ] quote values that hold { } [ ] or ,"
+        return "close what is open; inside { } and [ ] quote values that hold { } [ ] ? or ,"
     return "look at the indentation" if shown[:1] == " " else ""
 
 

@@ -122,7 +122,7 @@ def _scope(
     names = _below(made.reader, field)
     scope = Scope(prefix, field, names, {}, outer, owner)
     made.scopes.append(scope)
-    for name, following in zip(names, [*names[1:], DONE], strict=False):
+    for name, following in zip(names, [*names, DONE][1:], strict=True):
         if name in read:
             values = read[name]["values"]
             at = f"{field}.{name}"

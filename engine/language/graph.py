@@ -13,8 +13,8 @@ TAKEN = frozenset({"inputs", "steps", "run", "attributes", "error", "event", "sa
 def check(draft: Draft) -> None:
     for scope in draft.scopes:
         _names(draft, scope)
-        _targets(draft, scope)
-        if scope.whole:
+        dangling = _targets(draft, scope)
+        if scope.whole and not dangling:  # else what seems lost may be what was meant
             _reachable(draft, scope)
         _loops(draft, scope)
     _exempt(draft)
@@ -39,7 +39,9 @@ def _names(draft: Draft, scope: Scope) -> None:
                 )
 
 
-def _targets(draft: Draft, scope: Scope) -> None:
+def _targets(draft: Draft, scope: Scope) -> bool:
+    """Tells targets that are not there, and whether there are any."""
+    dangling = False
     for step in scope.steps.values():
         for edge in step.edges():
             if edge.target in ENDS or edge.target in scope.names:
@@ -52,6 +54,8 @@ def _targets(draft: Draft, scope: Scope) -> None:
             else:
                 fix = "a body ends with next: done, fail, or a raised error"
             draft.error(edge.field, f"there is no step {quoted(edge.target)} here", fix)
+            dangling = True
+    return dangling
 
 
 def _reachable(draft: Draft, scope: Scope) -> None:

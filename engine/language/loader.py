@@ -76,4 +76,4 @@ def _check(values: Mapping[str, Any], reader: Reader, world: World) -> None:
     typecheck.check_types(drafted, world.actions)
     contracts.check(drafted, world.actions, world.roles, world.windows)
     if world.people is not None:
-        seats.check(drafted, world.people)
+        seats.check(drafted, world.people, world.roles)

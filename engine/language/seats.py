@@ -14,12 +14,17 @@ from engine.language.draft import Draft, Step
 
 _LITERAL = re.compile(r"""'([^'\\]*)'|"([^"\\]*)\"""")
 
+KINDS = ("role", "group", "person")
 
-def check(draft: Draft, people: Mapping[str, Collection[str]]) -> None:
+
+def check(draft: Draft, people: Mapping[str, Collection[str]], roles: Collection[str] | None) -> None:
     starters = _starters(draft, people)
     by_hand_only = all("manual" in trigger for trigger in draft.values.get("triggers", ()))
     for _, step in draft.steps():
-        if step.kind == "gate" and step.values.get("seats"):
+        seats = step.values.get("seats", ()) if step.kind == "gate" else ()
+        # A seat that was told to be malformed, or of a role that does not exist, is not told again to be empty.
+        sound = all(sum(key in seat for key in KINDS) == 1 for seat in seats)
+        if seats and sound and (roles is None or all(seat["role"] in roles for seat in seats if "role" in seat)):
             _gate(draft, step, people, starters, by_hand_only)
 
 

@@ -203,7 +203,7 @@ def _said(kind: str) -> str:
 def _fix(message: str) -> str:
     if re.search(r"overload for '_[-+*/%]_'.*(?:int, double|double, int)", message):
         return "whole numbers and floats do not mix: write 2.0 instead of 2, or double(x)"
-    if "Syntax error" in message and "'='" in message:
+    if re.search(r"token recognition error at: '= ?", message):
         return "equality is written =="
     if "undeclared reference to 'and'" in message or "undeclared reference to 'or'" in message:
         return "and is written &&, or is ||, not is !"
