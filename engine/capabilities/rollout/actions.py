@@ -121,8 +121,10 @@ async def advance(context: Context, given: Input) -> Json:
             told = set()  # the next look reads from the owner which of them have their target
         for name in found.send:
             if name not in told:
-                sample["robots"][name] = ["planned", 0.0, 0.0, 0.0, False, "the update server did not confirm"]
+                sample["robots"][name] = ["planned", 0.0, 0.0, 0.0, False, "the update server did not confirm", 0]
                 sample["changes"] = [c for c in sample["changes"] if c["robot"] != name]
+    if found.again:
+        await updates.retry(found.again, key=context.key)
     for change in sample["changes"]:
         if change["robot"] in found.newly_failed[:20]:
             line = await updates.first_error(change["robot"])

@@ -35,12 +35,14 @@ class Memory(Struct, array_like=True):
     ended: float = 0.0
     stale_failure: bool = False
     reason: str = ""
+    tries: int = 0
 
 
 class Look(Struct, kw_only=True):
-    """The outcome: robots to tell now, and the sample to record."""
+    """The outcome: robots to tell now, those to try again, and the sample to record."""
 
     send: list[str]
+    again: list[str]
     newly_failed: list[str]
     memory: dict[str, Memory]
     sample: dict[str, Json]
@@ -58,6 +60,7 @@ def look(
     changes: list[dict[str, Json]] = []
     newly_failed: list[str] = []
     candidates: list[Robot] = []
+    again: list[str] = []
     for name in stage["robots"]:
         old = past.get(name, Memory())
         if (
@@ -70,6 +73,15 @@ def look(
         found = _state(name, old, reports.get(name), robots.get(name), stage=stage, now=now)
         if found.state == "eligible":
             candidates.append(robots[name])
+        found.tries = old.tries
+        if (
+            stage.get("second_try")
+            and found.state == "failed"
+            and not found.tries
+            and reports[name].desired == stage["version"]
+        ):
+            found = Memory(state="notified", sent=now, stale_failure=True, reason="second try", tries=1)
+            again.append(name)
         memory[name] = found
         if found.state == "failed" and old.state != "failed":
             newly_failed.append(name)
@@ -102,7 +114,7 @@ def look(
         "robots": msgspec.to_builtins(memory), "settle_until": (max(ended) if ended else now) + stage["settle_s"],
         "waits": [[reason, n] for reason, n in waits.most_common(5)],
     }  # fmt: skip
-    return Look(send=send, newly_failed=newly_failed, memory=memory, sample=sample)
+    return Look(send=send, again=again, newly_failed=newly_failed, memory=memory, sample=sample)
 
 
 def tallied(memory: Mapping[str, Memory]) -> Tally:

@@ -106,7 +106,7 @@ def freeze(
         "rest": _stage({"name": "stragglers"}, len(views), order, policy, by_id)
         | {
             "version": version, "release_digest": release.digest, "size_b": release.size_b, "previous": previous, "origin": origin,
-            "cohort_digest": digest, "through": position, "install_s": float(policy["stragglers"]), "straggler_after_s": float(policy["stragglers"]) * 2,
+            "cohort_digest": digest, "through": position, "install_s": float(policy["stragglers"]), "straggler_after_s": float(policy["stragglers"]) * 2, "poll_s": float(policy["straggler_poll"]), "second_try": True,
         },
         "signoff_s": float(policy["signoff"]), "exclusions": exclusions[:50], "excluded": len(exclusions),
         "summary": {

@@ -54,6 +54,15 @@ def to_undo(
     return back, blocked, told
 
 
+def revert_refusal(robot: Robot, min_battery: float) -> str:
+    """Why the robot can't be told to go back now. What it reports is honoured; that it reports nothing is no reason: lost
+    telemetry may be what the release broke, and the way back must not depend on what failed.
+    """
+    if robot.mode == "UNKNOWN" or (robot.battery is None and robot.mode == "AUTOMATIC" and not robot.busy):
+        return ""
+    return install_refusal(robot, min_battery=min_battery)
+
+
 async def revert(context: Context, stage: Mapping[str, Json]) -> dict[str, Json]:
     """Brings the stage's robots back and waits for their own word. Idempotent: it starts from what is, not from what it did."""
     updates: Updates = context.port("updates")
@@ -61,7 +70,7 @@ async def revert(context: Context, stage: Mapping[str, Json]) -> dict[str, Json]
     releases = await updates.releases()
     began = context.now()
     deadline = began + stage["revert_timeout_s"]
-    pause = max(10.0, min(60.0, stage["poll_s"]))
+    pause = max(10.0, min(120.0, stage["poll_s"] / 2))
     wanted: set[str] = set()
     blocked: dict[str, str] = {}
     told_off: set[str] = set()
@@ -102,7 +111,7 @@ async def revert(context: Context, stage: Mapping[str, Json]) -> dict[str, Json]
             if offline(robot):
                 notes[name] = "offline: goes back when it wakes"
                 due.append(name)
-            elif robot is not None and (refusal := install_refusal(robot, min_battery=stage["rules"]["min_battery"])):
+            elif robot is not None and (refusal := revert_refusal(robot, stage["rules"]["min_battery"])):
                 notes[name] = refusal
             else:
                 due.append(name)
