@@ -27,6 +27,8 @@ _MARKS = 3  # stacked combining marks beyond this only cover other text
 def clean(text: object, limit: int = 200) -> str:
     """One inert line of at most `limit` characters (and an ellipsis). Cut first, so that the work is bounded."""
     raw = str(text)
+    if len(raw) <= limit and raw.isascii() and raw.isprintable():
+        return raw
     kept = raw[:limit].translate(_MAP)
     if not kept.isascii():
         out, run = [], 0

@@ -13,17 +13,17 @@ BASE_RATE_PER_H = 0.06  # interventions per operating robot-hour: 6 per 100 robo
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
-    """`rate_*` multiply the intervention rate of robots that run the new release; 1 is as good as the old one."""
+    """`rate_*` multiply the intervention rate of robots that run the new release; 1 is as good as the old one; a good release needs people less."""
 
     name: str
     title: str
     ending: str
-    rate_new: float = 0.95
+    rate_new: float = 0.75
     rate_outside_wave: float = 1.0
     """Extra factor for `outside_variants` at (site, variant) pairs that no robot of the first wave had."""
     outside_variants: tuple[str, ...] = ()
     wave: int = 10
-    fail_share: float = 0.005
+    fail_share: float = 0.0
     """Chance that installing the new release fails on a robot; the same robot fails again until it is retried."""
     retry_succeeds: float = 0.7
     wave_fates: tuple[str, ...] = ()
@@ -42,20 +42,20 @@ SCENARIOS: dict[str, Scenario] = {
     for s in (
         Scenario(
             name="healthy",
-            title="The release is as good as the one before.",
+            title="The release is better than the one before.",
             ending="completed",
         ),
         Scenario(
             name="canary-regression",
-            title="The release needs people four times as often, on every robot.",
+            title="The release needs people six times as often, on every robot.",
             ending="rolled back by policy at the canary",
-            rate_new=4.0,
+            rate_new=6.0,
         ),
         Scenario(
             name="stage-regression",
             title="The release is bad for rev-B and rev-C robots of sites and variants the canary did not contain.",
             ending="passes the canary, paused by policy at a wider stage, rolled back by a person",
-            rate_outside_wave=12.0,
+            rate_outside_wave=16.0,
             outside_variants=("rev-B", "rev-C"),
         ),
         Scenario(
@@ -95,7 +95,7 @@ SCENARIOS: dict[str, Scenario] = {
             name="rollback-blocked",
             title="The release is bad everywhere, and the bootloader of rev-C robots refuses the old version.",
             ending="the blocked robots are named before the rollback; the rest is rolled back",
-            rate_new=4.0,
+            rate_new=6.0,
             floor_variants=("rev-C",),
         ),
     )

@@ -201,16 +201,17 @@ class World:
         """What really happened, for tests and for the end of a demonstration."""
         t = self.now()
         versions = {r.id: r.version for r in self.robots.values()}
+        log = sorted(self.log, key=lambda d: (d.t, d.robot))  # robots are advanced one after the other
         return {
             "now": t,
             "scenario": self.scenario.name,
             "seed": self.seed,
             "versions": versions,
             "counts": _tally(versions.values()),
-            "installs": [_told(d) for d in self.log],
+            "installs": [_told(d) for d in log],
             "orders": [list(o) for o in self.orders],
             "touched": sorted({d.robot for d in self.log} | {robot for _, robot, _ in self.orders}),
-            "rollbacks": [_told(d) for d in self.log if newer(d.source, d.target)],
+            "rollbacks": [_told(d) for d in log if newer(d.source, d.target)],
             "wave": list(self.wave),
             "floors": {r.id: self.floor(r) for r in self.robots.values() if self.floor(r) != OLDEST},
             "offline": sorted(r.id for r in self.robots.values() if not r.online),
