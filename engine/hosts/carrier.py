@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from engine.core import commands as c
 from engine.core import effects as f
 from engine.core.definition import Definition
@@ -163,7 +165,7 @@ class Carrier:
             child=run,
             status=effect.status,
             output=effect.output,
-            failure=effect.failure,
+            failure=None if effect.failure is None else msgspec.convert(effect.failure, Failure),
         )
         self._host.tell(effect.parent, command, f"run:{run}")
 

@@ -180,6 +180,11 @@ class Running:
             )
             self._report(run, _failed(effect, failure, retryable=False))
             return
+        if effect.in_doubt and not action.reads_back:
+            reason = f"{effect.action} was sent and not answered, and can't be read back"
+            failure = Failure(error="InDoubt", message=reason, kind="unknown")
+            self._report(run, _failed(effect, failure, in_doubt=True))
+            return
         if effect.effect == "once" and not effect.started and not await self._mark(run, effect):
             return  # the attempt no longer holds the step
         answer = await self._answer(run, effect, context, action)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
 from engine.core import events as e
+from engine.core.gates import seating
+from engine.core.state import Ballot, Question
 from engine.core.state import path as path_of
 from engine.store import statements as sql
 from engine.store.records import Cursor, Recorded
@@ -23,6 +24,7 @@ class StoredVote(Struct, omit_defaults=True):
     person: str
     answer: str
     at: float
+    via: str = ""
     digest: str = ""
     roles: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
@@ -49,6 +51,7 @@ class StoredGate(Struct, omit_defaults=True):
     comments: list[str] = field(default_factory=list)
     delegations: list[tuple[str, str, float]] = field(default_factory=list)
     answer: str = ""
+    escalated_to: str | None = None
 
 
 _COLUMNS = tuple(column.name for column in sql.table(GateRow).columns)
@@ -56,41 +59,43 @@ _SELECT = f"select {', '.join(_COLUMNS)} from gates where id = ?"
 _decoder = msgspec.json.Decoder(StoredGate)
 
 
-def seating(seats: Sequence[dict[str, Json]], votes: Sequence[StoredVote]) -> list[list[str]]:
-    """Who sits where: a maximum matching of approving voters to seats (nobody sits twice)."""
-    slots = [index for index, seat in enumerate(seats) for _ in range(int(seat.get("count", 1)))]
-    taken: dict[int, int] = {}
+def question_of(view: StoredGate, row: dict[str, Any]) -> Question:
+    """The gate as the core's judge sees it, so that lists count seats by the same matching that decides."""
+    return Question(
+        id=row["id"],
+        kind=row["kind"],
+        question=row["question"],
+        seats=view.seats,
+        excluded=view.excluded,
+        evidence={},
+        digest=view.evidence_digest,
+        opened=row["opened_at"],
+        expires=row["expires_at"],
+        answers=view.answers,
+        escalated_to=view.escalated_to,
+        votes=[
+            Ballot(
+                person=vote.person,
+                answer=vote.answer,
+                digest=vote.digest,
+                at=vote.at,
+                roles=vote.roles,
+                groups=vote.groups,
+                on_behalf_of=vote.on_behalf_of,
+                void=vote.void,
+            )
+            for vote in view.votes
+            if not vote.refused
+        ],
+    )
 
-    def fits(vote: StoredVote, seat: dict[str, Json]) -> bool:
-        if seat.get("person"):
-            return bool(seat["person"] == vote.person)
-        if seat.get("group"):
-            return seat["group"] in vote.groups
-        return not seat.get("role") or seat["role"] in vote.roles
 
-    def place(voter: int, tried: set[int]) -> bool:
-        for slot, seat in enumerate(slots):
-            if slot in tried or not fits(votes[voter], seats[seat]):
-                continue
-            tried.add(slot)
-            if slot not in taken or place(taken[slot], tried):
-                taken[slot] = voter
-                return True
-        return False
-
-    for voter in range(len(votes)):
-        place(voter, set())
-    filled: list[list[str]] = [[] for _ in seats]
-    for slot, voter in sorted(taken.items()):
-        filled[slots[slot]].append(votes[voter].person)
-    return filled
-
-
-def counting(gate: StoredGate) -> list[StoredVote]:
-    """The votes that stand and agree: for approval, or for whatever the newest of them chose."""
-    standing = [vote for vote in gate.votes if not vote.void and not vote.refused]
-    negative = {"reject", "abort"}
-    return [vote for vote in standing if vote.answer not in negative]
+def seated(view: StoredGate, row: dict[str, Any]) -> list[tuple[dict[str, Json], str | None]]:
+    """Each single seat and who fills it, for the answer that is nearest to being given (never a rejection)."""
+    question = question_of(view, row)
+    answers = [answer for answer in view.answers if answer not in ("reject", "abort")] or list(view.answers)[:1]
+    seatings = [seating(question, answer) for answer in answers]
+    return max(seatings, key=lambda places: sum(person is not None for _, person in places), default=[])
 
 
 class GateProjector:
@@ -129,9 +134,9 @@ class GateProjector:
             changed[event.gate] = entry
             _apply(entry[0], entry[1], record, event)
         for row, view in changed.values():
-            filled = seating(view.seats, counting(view))
-            row["seats_total"] = sum(int(seat.get("count", 1)) for seat in view.seats)
-            row["seats_open"] = row["seats_total"] - sum(len(people) for people in filled)
+            places = seated(view, row)
+            row["seats_total"] = len(places)
+            row["seats_open"] = sum(person is None for _, person in places)
             row["view"] = msgspec.json.encode(view)
             connection.execute(sql.GATE, tuple(row[name] for name in _COLUMNS))
 
@@ -199,6 +204,7 @@ def _apply(row: dict[str, Any], view: StoredGate, record: Recorded, event: Any) 
                     person=event.person,
                     answer=event.answer,
                     at=event.at,
+                    via=record.actor.via,
                     digest=event.evidence_digest,
                     roles=event.roles,
                     groups=event.groups,
@@ -224,7 +230,7 @@ def _apply(row: dict[str, Any], view: StoredGate, record: Recorded, event: Any) 
         case e.InfoRequested():
             view.comments.append(f"{event.person} asks: {event.question}")
         case e.GateEscalated():
-            row["escalated"], row["expires_at"] = True, event.expires
+            row["escalated"], row["expires_at"], view.escalated_to = True, event.expires, event.role
         case e.GatePassed():
             row["state"], row["closed_at"], view.answer = "passed", event.at, event.answer
         case e.GateRejected():

@@ -47,7 +47,8 @@ class RunRow(SQLModel, table=True):
     __table_args__ = (
         Index("runs_status", "status", "seq"),
         Index("runs_workflow", "workflow", "status", "seq"),
-        Index("runs_step", "step", "seq"),
+        Index("runs_step", "step"),
+        Index("runs_attention", "seq", sqlite_where=Column("attention", Integer) != ""),
         Index("runs_parent", "parent", sqlite_where=Column("parent", Integer).isnot(None)),
         Index("runs_rollout", "rollout", sqlite_where=Column("rollout", Integer) != ""),
     )

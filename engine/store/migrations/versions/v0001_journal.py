@@ -275,6 +275,9 @@ STATEMENTS = (
     )
     """,
     """
+    CREATE INDEX runs_attention ON runs (seq) WHERE attention != ''
+    """,
+    """
     CREATE INDEX runs_parent ON runs (parent) WHERE parent IS NOT NULL
     """,
     """
@@ -284,7 +287,7 @@ STATEMENTS = (
     CREATE INDEX runs_status ON runs (status, seq)
     """,
     """
-    CREATE INDEX runs_step ON runs (step, seq)
+    CREATE INDEX runs_step ON runs (step)
     """,
     """
     CREATE INDEX runs_workflow ON runs (workflow, status, seq)

@@ -1,0 +1,272 @@
+"""Lists of runs: the newest first, any filter, in bounded time.
+
+Without a text the order is that of the newest event (`seq`), by index: one short range per status, merged. With a
+text, or sorted by start, the order is that of starting (`number`): a trigram index finds the candidates, newest first,
+in chunks; when a page is not full within `BUDGET_S` it is given as it is, with the cursor to go on from, so that no
+filter takes longer than another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from engine.contract.runs import RUN_STATUS, RunPage, RunSummary
+from engine.store.reading import Reading
+
+BUDGET_S = 0.010
+CHUNK = 1_500
+FEW = 2_000
+"""Up to so many candidates of a status and workflow are looked at one by one: cheaper than any index."""
+TOTAL_CAP = 10_000
+OPEN_STATUS = ("running", "waiting", "suspended", "compensating", "cancelling")
+
+_NAMES = (
+    "id, workflow, title, status, started_at, updated_at, ended_at, ending, waiting_on, step, started_by, gates, "
+    "attention, n, seq, number"
+)
+_COLUMNS = ", ".join(f"r.{name.strip()}" for name in _NAMES.split(","))
+_LIKE = "(r.id||' '||r.workflow||' '||r.title||' '||r.started_by||' '||r.attributes||' '||r.step) like ? escape '!'"
+
+_STEPS_LIKE = """
+with recursive names(step) as (
+  select min(step) from runs
+  union all
+  select (select min(step) from runs where step > names.step) from names where names.step is not null
+)
+select step from names where step like ? escape '!' limit 200
+"""
+
+
+def summary(row: Sequence[Any]) -> RunSummary:
+    return RunSummary(
+        id=row[0],
+        workflow=row[1],
+        title=row[2],
+        status=row[3],
+        started_at=row[4],
+        updated_at=row[5],
+        ended_at=row[6],
+        ending=row[7],
+        waiting_on=row[8],
+        step=row[9],
+        started_by=row[10],
+        gates=row[11],
+        attention=row[12],
+        version=row[13],
+    )
+
+
+def statuses_of(status: str) -> tuple[str, ...]:
+    """The stored statuses a filter stands for. Raises ValueError for an unknown one."""
+    if status in ("", "all"):
+        return RUN_STATUS
+    if status == "open":
+        return OPEN_STATUS
+    if status == "ended":
+        return tuple(one for one in RUN_STATUS if one not in OPEN_STATUS)
+    chosen = tuple(part.strip() for part in status.split(","))
+    unknown = [one for one in chosen if one not in RUN_STATUS]
+    if unknown:
+        raise ValueError(
+            f"no run has the status {unknown[0]!r}; there are {', '.join(RUN_STATUS)}, open, ended, attention"
+        )
+    return chosen
+
+
+class RunQueries:
+    """The list of runs."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def page(self, *, status: str, workflow: str, text: str, sort: str, cursor: str, limit: int, now: float) -> RunPage:
+        """One page. Raises ValueError for a sort, status or cursor that makes no sense."""
+        limit = max(1, min(limit, 1000))
+        text = text.strip()[:100]
+        order = sort or "-updated"
+        if order not in ("-updated", "updated", "-started", "started"):
+            raise ValueError(f"runs can't be sorted by {sort!r}; there are -updated, updated, -started, started")
+        down = order.startswith("-")
+        if status == "attention":
+            return self._attention(cursor, limit, now)
+        statuses = statuses_of(status)
+        if text or order.endswith("started"):
+            rows, next_ = self._scan(_Ask(*self._filter(statuses, workflow), text, down), cursor, limit)
+            exact = next_ is None
+            total = len(rows) if exact and not cursor else 0
+            return RunPage(rows=tuple(map(summary, rows)), next=next_, total=total, total_exact=exact, as_of=now)
+        rows = self._ranges(statuses, workflow, down, cursor, limit)
+        full = len(rows) == limit
+        total = self._total(statuses, workflow)
+        return RunPage(
+            rows=tuple(map(summary, rows)),
+            next=str(rows[-1][14]) if full else None,
+            total=min(total, TOTAL_CAP),
+            total_exact=total <= TOTAL_CAP,
+            as_of=now,
+        )
+
+    def rows(self, ids: Sequence[str]) -> tuple[RunSummary, ...]:
+        """Those runs, in no particular order."""
+        found: list[RunSummary] = []
+        for start in range(0, len(ids), 500):
+            part = list(ids[start : start + 500])
+            marks = ",".join("?" * len(part))
+            found.extend(
+                map(summary, self._reading.all(f"select {_COLUMNS} from runs r where r.id in ({marks})", part))
+            )
+        return tuple(found)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _ranges(self, statuses: Sequence[str], workflow: str, down: bool, cursor: str, limit: int) -> list[Any]:
+        bound = _number(cursor)
+        direction, compare = ("desc", "<") if down else ("asc", ">")
+        where, parameters = [], []
+        for status in statuses:
+            part = f"select {_NAMES} from runs where status = ?"
+            parameters.append(status)
+            if workflow:
+                part += " and workflow = ?"
+                parameters.append(workflow)
+            if bound is not None:
+                part += f" and seq {compare} ?"
+                parameters.append(bound)  # type: ignore[arg-type]
+            where.append(f"select * from ({part} order by seq {direction} limit {limit})")
+        sql = " union all ".join(where) + f" order by seq {direction} limit {limit}"
+        return self._reading.all(sql, parameters)
+
+    def _attention(self, cursor: str, limit: int, now: float) -> RunPage:
+        bound = _number(cursor)
+        more, parameters = ("and r.seq < ?", [bound]) if bound is not None else ("", [])
+        rows = self._reading.all(
+            f"select {_COLUMNS} from runs r where r.attention != '' {more} order by r.seq desc limit {limit}",
+            parameters,
+        )
+        next_ = str(rows[-1][14]) if len(rows) == limit else None
+        return RunPage(
+            rows=tuple(map(summary, rows)), next=next_, total=len(rows), total_exact=next_ is None, as_of=now
+        )
+
+    def _filter(self, statuses: Sequence[str], workflow: str) -> tuple[str, list[Any]]:
+        parts: list[str] = []
+        parameters: list[Any] = []
+        if len(statuses) < len(RUN_STATUS):
+            parts.append(f"r.status in ({','.join('?' * len(statuses))})")
+            parameters.extend(statuses)
+        if workflow:
+            parts.append("r.workflow = ?")
+            parameters.append(workflow)
+        return " and ".join(parts) or "1", parameters
+
+    def _total(self, statuses: Sequence[str], workflow: str) -> int:
+        where, parameters = self._filter(statuses, workflow)
+        row = self._reading.one(
+            f"select count(*) from (select 1 from runs r where {where} limit {TOTAL_CAP + 1})", parameters
+        )
+        return int(row[0])
+
+    def _scan(self, ask: _Ask, cursor: str, limit: int) -> tuple[list[Any], str | None]:
+        """By start number. Few candidates are looked at one by one; else chunk after chunk until the page or the
+        budget is full."""
+        bound = _number(cursor)
+        if bound is None:
+            bound = (1 << 62) if ask.down else 0
+        if ask.parameters:
+            few = self._reading.one(
+                f"select count(*) from (select 1 from runs r where {ask.where} limit {FEW + 1})", ask.parameters
+            )[0]
+            if few <= FEW:
+                return self._few(ask, bound, limit)
+        found: list[Any] = []
+        deadline = time.perf_counter() + BUDGET_S
+        steps = self._steps(ask.like) if ask.text else []
+        while True:
+            numbers = self._candidates(ask, steps, bound, limit if not ask.parameters and ask.text else CHUNK)
+            if not numbers:
+                return found, None
+            low, high = min(numbers[0], numbers[-1]), max(numbers[0], numbers[-1])
+            among = f"r.number in ({','.join(map(str, numbers))})" if ask.text else f"r.number between {low} and {high}"
+            rows = self._reading.all(
+                f"select {_COLUMNS} from runs r where {among} and {ask.where} order by r.number {ask.direction} "
+                f"limit {limit - len(found)}",
+                ask.parameters,
+            )
+            found.extend(rows)
+            if len(found) >= limit:
+                return found, str(found[-1][15])
+            bound = numbers[-1]
+            if time.perf_counter() > deadline:
+                return found, str(bound)
+
+    def _few(self, ask: _Ask, bound: int, limit: int) -> tuple[list[Any], str | None]:
+        text = f"and {_LIKE}" if ask.text else ""
+        rows = self._reading.all(
+            f"select {_COLUMNS} from runs r where {ask.where} {text} and +r.number {ask.compare} ? "
+            f"order by +r.number {ask.direction} limit {limit}",
+            [*ask.parameters, *([ask.like] if ask.text else []), bound],
+        )
+        return rows, str(rows[-1][15]) if len(rows) == limit else None
+
+    def _steps(self, like: str) -> list[str]:
+        """The current steps whose name holds the text: there are as many as definitions have steps, not as runs."""
+        return [row[0] for row in self._reading.all(_STEPS_LIKE, (like,)) if row[0]]
+
+    def _candidates(self, ask: _Ask, steps: list[str], bound: int, chunk: int) -> list[int]:
+        """The next run numbers that may match, in order; every number between the first and the last was considered."""
+        tail = f"order by number {ask.direction} limit {chunk}"
+        if not ask.text:
+            return self._column(f"select number from runs where number {ask.compare} ? {tail}", (bound,))
+        parts: list[list[int]] = []
+        fresh = 0
+        if len(ask.text) >= 3:
+            phrase = '"' + ask.text.replace('"', '""') + '"'
+            parts.append(
+                self._column(
+                    f"select rowid from runs_text where runs_text match ? and rowid {ask.compare} ? "
+                    f"order by rowid {ask.direction} limit {chunk}",
+                    (phrase, bound),
+                )
+            )
+            indexed = self._reading.one("select rowid from runs_text order by rowid desc limit 1")
+            fresh = indexed[0] if indexed else 0
+        newest = f"select r.number from runs r where r.number > ? and r.number {ask.compare} ? and {_LIKE} {tail}"
+        parts.append(self._column(newest, (fresh, bound, ask.like)))
+        for step in steps:
+            at_step = f"select number from runs where step = ? and number {ask.compare} ? {tail}"
+            parts.append(self._column(at_step, (step, bound)))
+        return sorted({number for part in parts for number in part}, reverse=ask.down)[:chunk]
+
+    def _column(self, sql: str, parameters: Sequence[Any]) -> list[int]:
+        return [row[0] for row in self._reading.all(sql, parameters)]
+
+
+class _Ask(NamedTuple):
+    """A filter and an order, ready for SQL."""
+
+    where: str
+    parameters: list[Any]
+    text: str
+    down: bool
+
+    @property
+    def like(self) -> str:
+        return "%" + self.text.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
+
+    @property
+    def compare(self) -> str:
+        return "<" if self.down else ">"
+
+    @property
+    def direction(self) -> str:
+        return "desc" if self.down else "asc"
+
+
+def _number(cursor: str) -> int | None:
+    if not cursor:
+        return None
+    if not cursor.isdecimal() or len(cursor) > 18:
+        raise ValueError("the cursor is not one of ours: ask for the first page again")
+    return int(cursor)
