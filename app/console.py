@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gc
 import json
 import os
 import select
@@ -22,13 +23,15 @@ from app import crash, terminal
 
 terminal.prepare()
 
-from textual.app import App, ScreenStackError  # noqa: E402  Textual reads its settings when it is imported
+from textual._compositor import ChopsUpdate  # noqa: E402  Textual reads its settings when it is imported
+from textual.app import App, ScreenStackError  # noqa: E402
 from textual.binding import Binding  # noqa: E402
 from textual.color import Color  # noqa: E402
 from textual.filter import LineFilter  # noqa: E402
 from textual.screen import Screen  # noqa: E402
 
 import themes  # noqa: E402
+from app.frames import CroppedUpdate  # noqa: E402
 from engine.contract.client import EngineUnreachable, Refused  # noqa: E402
 from screens import acts, jump  # noqa: E402
 from screens.acts import Act  # noqa: E402
@@ -127,6 +130,9 @@ class Console(App[int], inherit_bindings=False):
             self.keep_notice([(problem, "caution")])
         if not self.is_headless:
             self.set_interval(1.0, self._check_terminal)
+        # What stands now stays: a full collection that walks it costs a visible pause.
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
         self._listener = asyncio.create_task(self._listen(), name="listener")
         if self._start:
             self.call_after_refresh(self.run_line, self._start)
@@ -182,6 +188,11 @@ class Console(App[int], inherit_bindings=False):
 
     def get_line_filters(self) -> list[LineFilter]:
         return [*super().get_line_filters(), self._clean_filter]
+
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
+        if type(renderable) is ChopsUpdate:
+            renderable = CroppedUpdate.of(renderable)
+        super()._display(screen, renderable)
 
     # -- listening ----------------------------------------------------------------------------------------------
 

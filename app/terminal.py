@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 DEFAULTS = {
     "TEXTUAL_ANIMATIONS": "none",
-    "TEXTUAL_FPS": "30",
+    "TEXTUAL_FPS": "60",  # the wait for a frame is most of a key's delay; news comes at 5 Hz whatever this says
     "TEXTUAL_SMOOTH_SCROLL": "0",  # its in-band resize latches pixel mouse reports for good
     "TEXTUAL_DISABLE_KITTY_KEY": "1",  # a lost link would leave the shell in it; no key here needs it
     "ESCDELAY": "25",

@@ -165,7 +165,7 @@ class QScreen(Screen[Any], inherit_bindings=False):
         self.refresh_chrome()
 
     def on_model_changed(self, message: ModelChanged) -> None:
-        if self.is_current:
+        if self.is_active:
             self.refresh_model()
 
     def on_line_table_moved(self, message: LineTable.Moved) -> None:
@@ -183,7 +183,7 @@ class QScreen(Screen[Any], inherit_bindings=False):
 
     def refresh_chrome(self) -> None:
         """Header, verdict line, action bar. Only cells that differ are painted."""
-        if not self.is_mounted or not self.is_current:
+        if not self.is_mounted or not self.is_active:
             return
         self.query_one("#header", Lines).show(chrome.header(self.model, self.size.width))
         verdict = self.query_one("#verdict", Lines)
@@ -209,7 +209,7 @@ class QScreen(Screen[Any], inherit_bindings=False):
         return [" ", *self.verdict()]
 
     def _second(self) -> None:
-        if self.is_current:
+        if self.is_active:
             self.each_second()
             self.refresh_chrome()
 

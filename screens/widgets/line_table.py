@@ -223,11 +223,14 @@ class LineTable(ScrollView, Toned, can_focus=True):
 
     @property
     def showing(self) -> bool:
-        """On the screen now. A covered or hidden table paints nothing and catches up in `wake`."""
+        """On the screen now. A covered or hidden table paints nothing and catches up in `wake`.
+
+        Not `is_current`: Textual counts the screen below an opaque one as current and repaints everything for it.
+        """
         if not self.is_attached or not self.display:
             return False
         try:
-            return self.screen.is_current
+            return self.screen.is_active
         except Exception:  # noqa: BLE001  no screen while being mounted or removed: Textual has several errors for it
             return False
 
