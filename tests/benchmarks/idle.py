@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tests.benchmarks.terminal import Terminal, option
+from tests.benchmarks.harness_terminal import Terminal, option
 
 
 def run(options: Any = None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 import time
 from typing import Any
 
-from tests.benchmarks.terminal import Terminal, option, percentile
+from tests.benchmarks.harness_terminal import Terminal, option, percentile
 
 KEYS = "jjjjjkkk\x06\x06jjk\x02jjkk"
 """Down, up, page down (^F), page up (^B); no key here leaves the row it starts on."""

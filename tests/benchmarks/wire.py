@@ -6,7 +6,7 @@ import signal
 import statistics
 from typing import Any
 
-from tests.benchmarks.terminal import Terminal, option
+from tests.benchmarks.harness_terminal import Terminal, option
 
 
 def run(options: Any = None) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class Terminal:
         """The console over the benchmark client."""
         import json
 
-        return cls([sys.executable, "-m", "tests.benchmarks.console_client", json.dumps(options)], **size)
+        return cls([sys.executable, "-m", "tests.benchmarks.harness_console", json.dumps(options)], **size)
 
     def read(self, seconds: float, *, until: bytes = b"", quiet: float = 0.0) -> tuple[bytes, float]:
         """What came within `seconds`, or up to `until`, or up to a silence of `quiet`; and when the last byte came."""

@@ -179,7 +179,7 @@ class BenchClient:
 
 
 def main() -> None:
-    """Run the console over this client in the terminal we are in: `python -m tests.benchmarks.console_client '{...}'`."""
+    """Run the console over this client in the terminal we are in: `python -m tests.benchmarks.harness_console '{...}'`."""
     import json
     import signal
     import sys
