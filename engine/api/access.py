@@ -15,6 +15,7 @@ from engine.api import identity
 from engine.api.door import Door
 from engine.api.identity import Peer
 from engine.api.problems import Denied
+from engine.capabilities.policy import Identity, Reason
 from engine.contract.common import Json
 from engine.contract.system import Me
 from engine.core.commands import Voter
@@ -47,12 +48,12 @@ async def caller_of(request: Request, door: Door) -> Caller:
     peer: Any = getattr(request.state, "peer", None)
     if not isinstance(peer, Peer):
         raise Denied(403, "no_identity", "the kernel did not say who connected", fix="connect over the engine's socket")
-    person, groups = await door.names.of(peer)
-    roles = door.policy.roles(person, groups) if identity.trusted(peer) else ()
+    account, groups = await door.names.of(peer)
+    known = door.policy.identify(peer.uid, account, groups, at=door.now())
     caller = Caller(
-        person=person,
+        person=known.person,
         uid=peer.uid,
-        roles=roles,
+        roles=known.roles if identity.trusted(peer) else (),
         groups=groups,
         via=identity.via(peer),
         origin=identity.provenance(peer),
@@ -74,11 +75,9 @@ def me(door: Door, caller: Caller) -> Me:
     )
 
 
-def permit(door: Door, caller: Caller, verb: str, says: str, scope: dict[str, Json] | None = None) -> None:
-    """Raises `Denied` unless the policy lets this caller do `verb` on `scope`."""
-    if reason := door.policy.refusal(caller.roles, verb, scope):
-        held = f"you are {caller.person} and hold {', '.join(caller.roles) or 'no role'}"
-        raise Denied(403, "forbidden", f"{caller.person} may not {says}: {reason}", fix=caller.warning or held)
+def forbidden(door: Door, caller: Caller, verb: str, scope: dict[str, Json]) -> Reason | None:
+    """Why the policy does not let this caller do `verb` there; None when it does."""
+    return door.policy.may(Identity(person=caller.person, roles=caller.roles, groups=caller.groups), verb, scope)
 
 
 def _in_the_sandbox(request: Request, door: Door, caller: Caller) -> Caller:
@@ -97,7 +96,7 @@ def _in_the_sandbox(request: Request, door: Door, caller: Caller) -> Caller:
     if wanted not in door.policy.people:
         people = ", ".join(door.policy.people)
         raise Denied(422, "unknown_person", f"the sandbox has no {wanted[:60]}", fix=f"one of: {people}", field=AS)
-    roles = door.policy.roles(wanted, ()) if caller.via != "tunnel" else ()
+    roles = door.policy.roles(wanted, (), at=door.now()) if caller.via != "tunnel" else ()
     return Caller(**{**_fields(caller), "person": wanted, "roles": roles, "groups": (), "via": way})
 
 

@@ -29,8 +29,6 @@ from engine.contract.system import Changes, FeedLine
 TICK_S = 0.2
 HEARTBEAT_S = 10.0
 PAGE = 1000
-QUEUE = 5000
-"""Events a reader may be behind before it is sent to the journal for them."""
 TOO_FAR = 20_000
 """Events behind the head at which a `changes` reader is sent to take a new snapshot instead."""
 LINES = 50
@@ -50,7 +48,7 @@ class Resync(View, frozen=True, kw_only=True):
 
 async def events(door: Door, after: int, run: str = "") -> AsyncIterator[bytes]:
     """Every event later than `after`, once, in order, until the engine stops or the reader goes."""
-    subscription = door.host.subscribe(QUEUE)
+    subscription = door.host.subscribe()
     door.clients += 1
     stop = asyncio.create_task(door.stopping.wait())
     last = after
@@ -90,7 +88,7 @@ async def events(door: Door, after: int, run: str = "") -> AsyncIterator[bytes]:
 
 async def changes(door: Door, caller: Caller, after: int) -> AsyncIterator[bytes]:
     """Ticks with the latest state of what changed since `after` (0: since now)."""
-    subscription = door.host.subscribe(QUEUE)
+    subscription = door.host.subscribe()
     door.clients += 1
     pending = _Pending()
     pump: asyncio.Task[None] | None = None

@@ -6,6 +6,7 @@ Votes are not filtered by the policy here: the core is their only judge, so that
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 from collections.abc import Callable
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 import msgspec
 
 from engine.api import verbs
-from engine.api.access import Caller, permit
+from engine.api.access import Caller, forbidden
 from engine.api.consequences import NONE, Consequences, consequences, fits
 from engine.api.door import Door, Host
 from engine.api.problems import Denied, malformed
 from engine.contract.common import CommandAnswer, Json
 from engine.core import commands as core
+from engine.language import DefinitionError
+from engine.store.errors import StoreError
 
 LARGEST = 1024 * 1024
 """Bytes a request may hold."""
@@ -37,7 +40,7 @@ async def perform(door: Door, caller: Caller, name: str, body: bytes) -> Command
         )
     request, args = _shaped(verb, body)
     if not name.startswith("gate."):
-        permit(door, caller, name, verb.says, await _scope(door, name, request.target))
+        await _permit(door, caller, verb, request)
     if name == "engine.stop":
         return _stop(door, request)
     known = await asyncio.to_thread(door.host.answered, request.id)
@@ -46,7 +49,10 @@ async def perform(door: Door, caller: Caller, name: str, body: bytes) -> Command
         meant = await asyncio.to_thread(consequences, door, name, request.target, args)
         if not request.preview and meant.phrase and (verb.risk or name == "gate.vote"):
             _typed(getattr(args, "phrase", ""), meant)
-    done = await _ask(door, caller, name, request, args)
+    try:
+        done = await _ask(door, caller, name, request, args)
+    except DefinitionError as error:
+        raise _not_taken(error) from error
     if done.refusal is not None:
         refusal = done.refusal
         status = _STATUS.get(refusal.code, 409)
@@ -98,6 +104,39 @@ def _typed(typed: str, meant: Consequences) -> None:
     )
 
 
+async def _permit(door: Door, caller: Caller, verb: verbs.Verb, request: verbs.Request) -> None:
+    """Raises `Denied` unless the policy allows it. Refusals are facts: they are recorded (a preview asks for nothing)."""
+    why = forbidden(door, caller, verb.name, await _scope(door, verb.name, request.target))
+    if why is None:
+        return
+    if not request.preview:
+        said = {
+            "verb": verb.name,
+            "by": caller.person,
+            "code": why.code,
+            "reason": why.reason,
+            "target": request.target,
+        }
+        with contextlib.suppress(StoreError):
+            await door.host.record("CommandRefused", said, actor=caller.actor(), cause=request.id)
+    held = f"you are {caller.person} and hold {', '.join(caller.roles) or 'no role'}"
+    fix = caller.warning or (f"{why.fix} ({held})" if why.fix else held)
+    raise Denied(403, "forbidden", f"{caller.person} may not {verb.says}: {why.reason}", fix=fix)
+
+
+def _not_taken(error: DefinitionError) -> Denied:
+    """A broken definition: its first finding, and how many more; `workflows validate` shows them all."""
+    first, *more = error.findings
+    rest = f" (and {len(more)} more: qd workflows validate shows all)" if more else ""
+    return Denied(
+        422,
+        "bad_definition",
+        f"line {first.line}: {first.field}: {first.message}{rest}",
+        fix=first.fix,
+        field="args.text",
+    )
+
+
 async def _scope(door: Door, name: str, target: str) -> dict[str, Json]:
     """Where a verb acts, as far as the policy can bind roles to it."""
     if not name.startswith("rollout.") or not target:
@@ -106,7 +145,7 @@ async def _scope(door: Door, name: str, target: str) -> dict[str, Json]:
     if detail is None:
         return {}
     sites = sorted({site for stage in detail.stages for site in stage.sites})
-    return {"cohort": detail.rollout.cohort, "site": sites}
+    return {"cohort": detail.rollout.cohort, "site": sites, "robots": detail.rollout.robots}
 
 
 def _stop(door: Door, request: verbs.Request) -> CommandAnswer:

@@ -5,7 +5,6 @@ and lets a second engine take the path over silently.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import grp
 import os
 import socket
@@ -23,23 +22,6 @@ _FIRST_LISTEN_FD = 3
 
 class SocketError(Exception):
     """The socket can't be had; the message says what to do."""
-
-
-class AlreadyRunning(Exception):
-    """Another engine holds this home."""
-
-
-def take_life(path: Path) -> int:
-    """The life lock, held until the process ends. Only its holder may unlink a stale socket. Raises `AlreadyRunning`."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise AlreadyRunning(str(path)) from error
-    os.ftruncate(lock, 0)
-    os.write(lock, f"{os.getpid()}\n".encode())
-    return lock
 
 
 def bind(path: Path, group: str = "") -> socket.socket:

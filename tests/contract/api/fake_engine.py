@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pwd
 import time
 from collections import deque
 from contextlib import asynccontextmanager
@@ -16,6 +18,7 @@ from engine.api.application import application
 from engine.api.config import Settings
 from engine.api.door import Door
 from engine.api.server import Server, bind
+from engine.capabilities.policy import Policy
 from engine.contract.common import ActorView
 from engine.contract.fleet import RobotPage
 from engine.contract.gates import GateDetail, GatePage, GateSummary, SeatView
@@ -25,6 +28,7 @@ from engine.contract.system import ValidationFinding, VerifyReport
 from engine.core.commands import Refusal
 from engine.store.records import Actor, Recorded
 
+ME = pwd.getpwuid(os.getuid()).pw_name
 GATE = GateDetail(
     gate=GateSummary(
         id="run-1.7",
@@ -165,10 +169,14 @@ class FakeHost:
             self.answers[id] = answer
         return answer
 
+    async def record(self, type_: str, data: dict[str, Any], *, actor: Any, cause: str) -> Answer:
+        self.commit("", type_, **data)
+        return Answer(seq=len(self.rows), run="")
+
     def answered(self, id: str) -> Answer | None:
         return self.answers.get(id)
 
-    def subscribe(self, bound: int = 0) -> Queue:
+    def subscribe(self) -> Queue:
         queue = Queue(self, self._bound)
         self.queues.add(queue)
         return queue
@@ -250,24 +258,20 @@ def _event(row: Recorded) -> EventView:
     )
 
 
-class OpenPolicy:
-    """Everybody who isn't named holds everything; the sandbox people hold what they are called."""
-
-    people = ("ada", "grace")
-    roles_of: dict[str, tuple[str, ...]] = {"ada": ("release-manager",), "grace": ("viewer",)}
-
-    def roles(self, person: str, groups: Any) -> tuple[str, ...]:
-        return self.roles_of.get(person, ("admin",))
-
-    def refusal(self, roles: Any, verb: str, scope: Any = None) -> str:
-        return "" if "admin" in roles or "release-manager" in roles else f"{verb} needs release-manager"
-
-    def verbs(self, roles: Any) -> tuple[str, ...]:
-        return ("run.start",) if "admin" in roles else ()
+def policy(environment: str, **people: str) -> Policy:
+    """The shipped policy; the sandbox's with two people of its own, and with roles for accounts when given."""
+    lines = ["policy: 1", "people:"]
+    if environment == "sandbox":
+        people = {"ada": "release-manager", "grace": "viewer", **people}
+    lines += [f"  {name}: [{role}]" for name, role in people.items()]
+    owner = "" if ME in people else ME
+    return Policy.load("\n".join(lines if people else lines[:1]) + "\n", environment=environment, owner=owner)
 
 
 @asynccontextmanager
-async def serving(folder: Path, host: FakeHost | None = None, *, environment: str = "production", policy: Any = None):
+async def serving(
+    folder: Path, host: FakeHost | None = None, *, environment: str = "production", people: dict[str, str] | None = None
+):
     """(home, host, door) of a served fake engine; it is stopped as the real one is."""
     host = host or FakeHost()
     home: Home = one_folder(folder, name="test")
@@ -282,7 +286,7 @@ async def serving(folder: Path, host: FakeHost | None = None, *, environment: st
         host=host,
         reads=host,
         rollouts=host,
-        policy=policy or OpenPolicy(),
+        policy=policy(environment, **(people or {})),
         settings=msgspec.convert({"environment": environment}, Settings),
         now=time.time,
         socket=home.socket,

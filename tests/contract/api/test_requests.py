@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import pwd
 import socket
 import stat
 import threading
@@ -23,9 +22,7 @@ from engine.contract.system import Me, ValidationFinding, VerifyReport, WatchSna
 from engine.core import commands as core
 from engine.core.commands import Refusal
 from engine.store.errors import StoreReadOnly
-from tests.contract.api.fake_engine import OpenPolicy, serving
-
-ME = pwd.getpwuid(os.getuid()).pw_name
+from tests.contract.api.fake_engine import ME, serving
 
 
 async def raw(home, method: str, path: str, body: bytes = b"", head: dict[str, str] | None = None) -> tuple[int, Json]:
@@ -189,12 +186,11 @@ async def test_a_journal_that_cant_write_says_so(tmp_path):
 
 
 async def test_permissions_come_from_the_policy_and_votes_go_to_the_core(tmp_path):
-    policy = OpenPolicy()
-    policy.roles_of = {ME: ("viewer",)}
-    async with serving(tmp_path, policy=policy) as (home, host, _door):
+    async with serving(tmp_path, people={ME: "viewer"}) as (home, host, _door):
         status, problem = await ask(home, "run.suspend")
         assert (status, problem["code"]) == (403, "forbidden")
         assert host.asked == []
+        assert [(row.type, row.run) for row in host.rows] == [("CommandRefused", "")]
         status, _ = await ask(home, "gate.vote", "run-1.7", args={"answer": "reject", "evidence_digest": "sha256:e"})
         assert status == 200
         assert host.asked[0][1].voter.roles == ("viewer",)

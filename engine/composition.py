@@ -1,0 +1,253 @@
+"""Puts one engine together from its settings, and takes it apart again: the only place that knows all rooms."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import pwd
+import signal
+import time
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from engine.api import config
+from engine.api.application import application
+from engine.api.config import Settings, SettingsError
+from engine.api.door import VERSION, Door
+from engine.api.server import Server, SocketError, bind, inherited
+from engine.capabilities import policy as policies
+from engine.capabilities.connections import Connections, connect
+from engine.capabilities.packs import PackError, load_pack
+from engine.capabilities.policy import Policy, PolicyError
+from engine.capabilities.ports import ActionError
+from engine.capabilities.registry import Registry, builtin
+from engine.capabilities.rollout.fleet import FleetSync
+from engine.capabilities.rollout.projection import RolloutProjector
+from engine.capabilities.rollout.reads import RolloutReads
+from engine.capabilities.secrets import Secrets
+from engine.contract.system import ConnectorHealth, ValidationFinding
+from engine.core.deciding import WindowState
+from engine.hosts.clock import RealClock, ScaledClock
+from engine.hosts.embedded import Host
+from engine.hosts.settings import Config
+from engine.language import DefinitionError, Expressions, World, load, read
+from engine.store.errors import StoreError
+from engine.store.queries import Queries
+from engine.store.records import ENGINE
+
+log = logging.getLogger("quarterdeck.engine")
+CHECK_S = 30.0
+"""Real seconds between looks at the remote systems."""
+
+
+class CannotStart(Exception):
+    """The engine can't start as things are; the message says why and what to do."""
+
+
+class ReadyWord(Protocol):
+    def say(self, word: bytes) -> None: ...
+
+
+class Windows(Mapping[str, WindowState]):
+    """The policy's windows as they stand at the moment of asking."""
+
+    def __init__(self, policy: Policy, clock: RealClock | ScaledClock) -> None:
+        self._policy, self._clock = policy, clock
+
+    def __getitem__(self, name: str) -> WindowState:
+        return self._policy.window_state(name, self._clock.now())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._policy.calendar)
+
+    def __len__(self) -> int:
+        return len(self._policy.calendar)
+
+
+def serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) -> None:
+    """Serves until it is told to end. Raises `CannotStart`."""
+    try:
+        asyncio.run(_serve(config_folder, state, run, ready))
+    except (SettingsError, SocketError, PackError, ActionError, PolicyError) as error:
+        raise CannotStart(str(error)) from error
+    except StoreError as error:
+        raise CannotStart(f"{error}; {error.advice}") from error
+
+
+async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) -> None:
+    settings = config.load(config_folder / "quarterdeck.yaml")
+    clock = _clock(settings)
+    owner = pwd.getpwuid(os.geteuid()).pw_name
+    policy = policies.load(config_folder / "policy.yaml", environment=settings.environment, owner=owner)
+    secrets = Secrets(msgspec.to_builtins(settings.secrets), config_folder)
+    registry = builtin()
+    world = World(actions=registry.actions, roles=policy.known, people=policy.roster, windows=policy.calendar)
+    connections = connect(
+        {name: msgspec.to_builtins(each) for name, each in settings.connectors.items()}, secrets.get, clock
+    )
+    sock = inherited()
+    ours = sock is None
+    path = run / "engine.sock" if sock is None else Path(sock.getsockname())
+    database = state / "quarterdeck.db"
+    host = await Host.open(
+        _config(
+            database=database,
+            settings=settings,
+            clock=clock,
+            registry=registry,
+            connections=connections,
+            world=world,
+        )
+    )
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        host.windows = Windows(policy, clock)
+        await _register_patterns(host, world)
+        health = Health(connections, settings)
+        door = Door(
+            host=host,
+            reads=Queries(database, now=clock.now),
+            rollouts=RolloutReads(database),
+            policy=policy,
+            settings=settings,
+            now=clock.now,
+            socket=path,
+            database=database,
+            validate=lambda text: _findings(text, world),
+            health=lambda: health.seen,
+            state=lambda: host.state,
+            epoch=lambda: host.epoch,
+        )
+        host.on_fenced = door.stopping.set
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, door.stopping.set)
+        tasks.append(asyncio.create_task(_lasting("health", health.watch())))
+        if "fleet" in connections.ports:
+            sync = FleetSync(host, connections.ports, clock, settings.sync_s)
+            tasks.append(asyncio.create_task(_lasting("fleet sync", sync.run())))
+        sock = sock or bind(path, settings.socket.group)
+        log.info("engine %s, pid %d, %s, %s", VERSION, os.getpid(), path, settings.environment)
+        await Server(application(door), door, lambda: ready.say(b"R")).serve(sockets=[sock])
+        log.info("ending")
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if ours:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+        await host.close()
+        await connections.close()
+
+
+def _clock(settings: Settings) -> RealClock | ScaledClock:
+    if settings.clock is None:
+        return RealClock()
+    return ScaledClock(settings.clock.sim0, settings.clock.wall0, settings.clock.speed)
+
+
+def _config(
+    *,
+    database: Path,
+    settings: Settings,
+    clock: RealClock | ScaledClock,
+    registry: Registry,
+    connections: Connections,
+    world: World,
+) -> Config:
+    def pack(name: str) -> dict[str, Any]:
+        return load_pack(name, environment=settings.environment, overrides=settings.policy.get(name))
+
+    for name in settings.policy:  # a mistake in an override is found now, not at the first rollout
+        pack(name)
+    return Config(
+        database=database,
+        actions=registry.actions,
+        evaluator=Expressions(),
+        clock=clock,
+        load=lambda text: load(
+            text, actions=world.actions, roles=world.roles, people=world.people, windows=world.windows
+        ),
+        ports=connections.ports,
+        policy=pack,
+        projectors=[RolloutProjector()],
+    )
+
+
+async def _register_patterns(host: Host, world: World) -> None:
+    """The shipped workflows, each text once: a definition that is already there is not even read again.
+
+    Whether somebody known holds the roles they ask for is not checked here: who does may be in a group, and shows when
+    they connect.
+    """
+    for file in sorted(resources.files("engine.patterns").iterdir(), key=lambda each: each.name):
+        if not file.name.endswith(".yaml"):
+            continue
+        text = file.read_text("utf-8")
+        command = f"pattern-{file.name}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+        if host.answered(command) is not None:
+            continue
+        try:
+            definition = load(text, actions=world.actions, roles=world.roles, windows=world.windows, source=file.name)
+            answer = await host.register_definition(
+                definition, text=text, id=command, actor=ENGINE, source=f"shipped/{file.name}"
+            )
+        except DefinitionError as error:
+            log.error("%s is not taken: %s", file.name, error)
+            continue
+        if answer.refusal is not None:
+            log.error("%s is not taken: %s", file.name, answer.refusal.reason)
+
+
+def _findings(text: str, world: World) -> Sequence[ValidationFinding]:
+    return [
+        ValidationFinding(line=f.line, field=f.field, message=f.message, fix=f.fix, severity=f.severity)
+        for f in read(text, world).findings
+    ]
+
+
+class Health:
+    """What the remote systems last answered."""
+
+    def __init__(self, connections: Connections, settings: Settings) -> None:
+        self._connections, self._settings = connections, settings
+        self.seen: tuple[ConnectorHealth, ...] = ()
+
+    async def watch(self) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(CHECK_S)
+
+    async def look(self) -> None:
+        found = []
+        for name, said in (await self._connections.check()).items():
+            configured = self._settings.connectors.get(name)
+            found.append(
+                ConnectorHealth(
+                    name=name,
+                    kind=configured.kind if configured else "joined",
+                    url=configured.url if configured else "",
+                    ok=not said.startswith("error: "),
+                    checked_at=time.time(),
+                    message=said.removeprefix("error: "),
+                )
+            )
+        self.seen = tuple(found)
+
+
+async def _lasting(what: str, work: Coroutine[Any, Any, None]) -> None:
+    """A job of the engine's life: that it ended is said, and ends nothing else."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        log.exception("%s ended", what)
