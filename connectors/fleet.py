@@ -44,11 +44,17 @@ class JoinedFleet:
 
     async def robots(self) -> Sequence[Robot]:
         now = self._clock.now()
-        devices, answers = await asyncio.gather(
-            self._updates.devices(), asyncio.gather(*(self._signals.instant(m) for m in METRICS))
-        )
-        metrics = dict(zip(METRICS, (_by_robot(a) for a in answers), strict=True))
+        devices, answers = await asyncio.gather(self._updates.devices(), self._latest())
+        metrics = {name: _by_robot(found) for name, found in answers.items()}
         return [_robot(d, {m: found[d.id] for m, found in metrics.items() if d.id in found}, now) for d in devices]
+
+    async def _latest(self) -> Mapping[str, Sequence[Labelled]]:
+        """All metrics at once where the metrics server's connector can, else one by one."""
+        together = getattr(self._signals, "instants", None)
+        if together is not None:
+            found: Mapping[str, Sequence[Labelled]] = await together(METRICS)
+            return found
+        return dict(zip(METRICS, await asyncio.gather(*(self._signals.instant(m) for m in METRICS)), strict=True))
 
 
 def _by_robot(found: Sequence[Labelled]) -> dict[str, Labelled]:

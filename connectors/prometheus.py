@@ -72,6 +72,17 @@ class Prometheus:
                 found.append((_cleaned(series.metric), Sample(series.value[0], value)))
         return found
 
+    async def instants(self, names: Sequence[str]) -> dict[str, list[tuple[dict[str, str], Sample]]]:
+        """The latest values of several metrics, in one question."""
+        if not all(_METRIC.fullmatch(n) for n in names):
+            raise ActionError("BadQuery", "not a metric's name", kind="validation", retryable=False)
+        found: dict[str, list[tuple[dict[str, str], Sample]]] = {n: [] for n in names}
+        for series in await self._query("/api/v1/query", {"query": f'{{__name__=~"{"|".join(names)}"}}'}):
+            value, name = number(series.value[1]) if series.value else None, series.metric.get("__name__", "")
+            if series.value and value is not None and name in found:
+                found[name].append((_cleaned(series.metric), Sample(series.value[0], value)))
+        return found
+
     async def range(
         self, name: str, start: float, end: float, step: float, robots: Sequence[str] | None = None
     ) -> dict[str, list[Sample]]:

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from connectors.sandbox.robot import Robot
-from connectors.sandbox.selector import BadQuery, parse
+from connectors.sandbox.selector import BadQuery, Query, parse
 from connectors.sandbox.timeline import (
     HEARTBEAT_S,
     WORKING_PART,
@@ -101,12 +101,13 @@ class SignalsServer:
         try:
             now = self.world.now()
             at = _number(args.get("time"), "time", now)
-            name, matches = parse(args.get("query", ""))
+            query = parse(args.get("query", ""))
             result = []
-            for robot in self.world.robots.values():
-                for labels, points in _series(robot, name, [min(at, now)], self.world):
-                    if matches(labels) and points:
-                        result.append({"metric": {"__name__": name, **labels}, "value": [at, points[0][1]]})
+            for name in query.names((*INVENTORY, *OWN)):
+                for robot in self.world.robots.values():
+                    for labels, points in _series(robot, name, [min(at, now)], self.world):
+                        if points and query.matches(labels):
+                            result.append({"metric": {"__name__": name, **labels}, "value": [at, points[0][1]]})
             return _answer({"resultType": "vector", "result": result})
         except BadQuery as error:
             return _refused(error)
@@ -117,7 +118,7 @@ class SignalsServer:
             now = self.world.now()
             start, end = _number(args.get("start"), "start"), _number(args.get("end"), "end")
             step = _number(args.get("step"), "step")
-            name, matches = parse(args.get("query", ""))
+            query = parse(args.get("query", ""))
             if step <= 0:
                 raise BadQuery(
                     'invalid parameter "step": zero or negative query resolution step widths are not accepted.'
@@ -127,26 +128,27 @@ class SignalsServer:
             count = int((min(end, now) - start) // step) + 1 if min(end, now) >= start else 0
             times = [start + k * step for k in range(count)]
             result = []
-            for robot in self.world.robots.values():
-                if not matches_robot(matches, robot, name, self.world):
-                    continue
-                for labels, points in _series(robot, name, times, self.world):
-                    if points and matches(labels):
-                        result.append({"metric": {"__name__": name, **labels}, "values": points})
+            for name in query.names((*INVENTORY, *OWN)):
+                for robot in self.world.robots.values():
+                    if not _may_match(query, robot, name):
+                        continue
+                    for labels, points in _series(robot, name, times, self.world):
+                        if points and query.matches(labels):
+                            result.append({"metric": {"__name__": name, **labels}, "values": points})
             return _answer({"resultType": "matrix", "result": result})
         except BadQuery as error:
             return _refused(error)
 
 
-def matches_robot(matches: Callable[[dict[str, str]], bool], robot: Robot, name: str, world: World) -> bool:
+def _may_match(query: Query, robot: Robot, name: str) -> bool:
     """Whether any series of the robot can match: spares computing series nobody asked for."""
     if name in INVENTORY:
         return True
     if name in ("robot_mode", "robot_software_info"):
         label = "mode" if name == "robot_mode" else "version"
         values = {s.mode if label == "mode" else s.version for s in robot.line.segments}
-        return any(matches({"robot": robot.id, label: v}) for v in values)
-    return matches({"robot": robot.id})
+        return any(query.matches({"robot": robot.id, label: v}) for v in values)
+    return query.matches({"robot": robot.id})
 
 
 def _series(robot: Robot, name: str, times: Sequence[float], world: World) -> list[tuple[dict[str, str], list[Any]]]:

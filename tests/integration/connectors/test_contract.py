@@ -172,6 +172,21 @@ async def test_a_robot_in_error_takes_a_new_target(ground: Ground, links: Connec
     assert {ground.truth()["versions"][r] for r in (robot, other)} == {ground.old}
 
 
+async def test_a_new_order_after_a_withdrawn_failure_is_tried_at_once(ground: Ground, links: Connections) -> None:
+    robot = ground.take_failing()
+    await updates(links).assign([robot], ground.new, key="k")
+    await until(links, ground, [robot], lambda r: r.state == "failed")
+    await updates(links).withdraw([robot], key="w")
+    (report,) = await updates(links).reports([robot])
+    assert (report.state, report.desired) == ("idle", ground.old)
+    ground.mend(robot)
+    await updates(links).assign([robot], ground.new, key="k2")
+    limit = time.monotonic() + ground.patience
+    while tries(ground, robot) < 2:
+        assert time.monotonic() < limit, "the server skips a robot in Error: the new order had to force it"
+        await asyncio.sleep(0.1)
+
+
 async def test_counters_come_per_robot_and_in_order(ground: Ground, links: Connections) -> None:
     signals: Signals = links.port("signals")
     robots = ground.take(2)

@@ -118,6 +118,8 @@ def test_queries_answer_as_prometheus_does(world: World, signals: TestClient) ->
         query(signals, f'robot_info{{site="{site}"}}')["data"]["result"]
     )
     assert query(signals, "nothing_like_it")["data"]["result"] == []
+    several = query(signals, '{__name__=~"robot_info|robot_poll_interval_seconds|up"}')["data"]["result"]
+    assert sorted({r["metric"]["__name__"] for r in several}) == ["robot_info", "robot_poll_interval_seconds"]
     end = world.now()
     answer = signals.get(
         "/api/v1/query_range", params={"query": "robot_heartbeats_total", "start": end - 3000, "end": end, "step": 300}
@@ -151,16 +153,16 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_siz
 @given(st.lists(NAMES, min_size=1, max_size=5), NAMES)
 def test_what_the_connector_writes_selects_exactly_those_robots(robots: list[str], other: str) -> None:
     """The connector's quoting and this parser, against each other: no name can say more than itself."""
-    name, matches = parse(selector("robot_info", {}, "robot", robots))
-    assert name == "robot_info"
-    assert all(matches({"robot": r}) for r in robots)
-    assert matches({"robot": other}) == (other in robots)
+    query = parse(selector("robot_info", {}, "robot", robots))
+    assert query.names(["up"]) == ["robot_info"]
+    assert all(query.matches({"robot": r}) for r in robots)
+    assert query.matches({"robot": other}) == (other in robots)
 
 
 @given(NAMES, NAMES)
 def test_an_exact_label_matches_itself_alone(value: str, other: str) -> None:
-    _, matches = parse(selector("m", {"robot": value}))
-    assert matches({"robot": value}) and matches({"robot": other}) == (other == value)
+    query = parse(selector("m", {"robot": value}))
+    assert query.matches({"robot": value}) and query.matches({"robot": other}) == (other == value)
 
 
 @given(st.text(max_size=60))
