@@ -149,21 +149,6 @@ def judge(window: Window, rules: Rules) -> Health:
         )
     unsure.extend(window.errors)
 
-    for name in rules.critical:
-        count, count_b = _count(canary, name), _count(control, name)
-        signals.append(
-            _rate_signal(
-                name,
-                (count, hours_c),
-                (count_b, hours_b),
-                coverage=coverage,
-                flag="!" if count else "?" if low else "=",
-            )
-        )
-        if count:
-            who = ", ".join(sorted({t.robot for t in canary if t.moments.get(name)})[:3])
-            fails.append(f"{name}: {count} in {hours_c:.0f} robot-h on {who}; critical, one is enough")
-
     best_path: tuple[tuple[float, float], ...] = ()
     worst_text, phi, perm = "", None, None
     needed = _needed_hours(rules, _count(control, rules.rate[0]) if rules.rate else 0, hours_b)
@@ -181,6 +166,21 @@ def judge(window: Window, rules: Rules) -> Health:
         signals.append(signal)
         if failure:
             fails.append(failure)
+
+    for name in rules.critical:
+        count, count_b = _count(canary, name), _count(control, name)
+        signals.append(
+            _rate_signal(
+                name,
+                (count, hours_c),
+                (count_b, hours_b),
+                coverage=coverage,
+                flag="!" if count else "?" if low else "=",
+            )
+        )
+        if count:
+            who = ", ".join(sorted({t.robot for t in canary if t.moments.get(name)})[:3])
+            fails.insert(0, f"{name}: {count} in {hours_c:.0f} robot-h on {who}; critical, one is enough")
 
     if window.until < rules.soak_until:
         waits.append(f"soak ends in {_span(rules.soak_until - window.until)}")

@@ -138,38 +138,32 @@ def stratum(robot: Robot) -> str:
     return f"{robot.site}/{robot.variant}"
 
 
+_CONFUSED = ("0OoDQ", "1Il7|", "2Zz", "3B8", "5S6s", "6bG8", "9gq", "uv", "nm", "cC", "-_")
+"""Characters that are taken for each other on a screen or a label."""
+
+
 def lookalikes(robots: Sequence[Robot]) -> list[list[str]]:
-    """Pairs of names one slip apart (one edit, or two neighbouring characters swapped) at the same site."""
-    by_site: dict[str, list[str]] = {}
+    """Pairs of names at one site that one slip turns into each other: two neighbouring characters swapped, one left out, or
+    one taken for another that looks like it.
+
+    Any other changed character is no slip: in a site that numbers its robots every name is one digit from ten others,
+    and a mark on all of them marks none.
+    """
+    by_site: dict[str, set[str]] = {}
     for robot in robots:
-        by_site.setdefault(robot.site, []).append(robot.id)
-    pairs = []
-    for names in by_site.values():
-        names.sort()
-        # names that differ in one place share all but that place: compare by the strings with one character left out
-        near: dict[str, list[str]] = {}
-        for name in names:
-            for key in {name[:i] + name[i + 1 :] for i in range(len(name))}:
-                near.setdefault(key, []).append(name)
-            for i in range(len(name) - 1):
-                if (
-                    name[i] != name[i + 1]
-                    and (swapped := name[:i] + name[i + 1] + name[i] + name[i + 2 :]) in names
-                    and name < swapped
-                ):
-                    pairs.append([name, swapped])
-        for group in near.values():
-            pairs += [[a, b] for i, a in enumerate(group) for b in group[i + 1 :] if one_edit(a, b)]
-    return [list(pair) for pair in sorted({(a, b) for a, b in pairs})]
+        by_site.setdefault(robot.site, set()).add(robot.id)
+    pairs = {
+        tuple(sorted((name, other))) for names in by_site.values() for name in names for other in _slips(name) & names
+    }
+    return [list(pair) for pair in sorted(pairs)]
 
 
-def one_edit(a: str, b: str) -> bool:
-    if a == b or abs(len(a) - len(b)) > 1:
-        return False
-    if len(a) > len(b):
-        a, b = b, a
-    at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a))
-    return a[at + 1 :] == b[at + 1 :] if len(a) == len(b) else a[at:] == b[at + 1 :]
+def _slips(name: str) -> set[str]:
+    found = {name[:i] + name[i + 1] + name[i] + name[i + 2 :] for i in range(len(name) - 1)}
+    found |= {name[:i] + name[i + 1 :] for i in range(len(name))}
+    for i, char in enumerate(name):
+        found |= {name[:i] + other + name[i + 1 :] for group in _CONFUSED if char in group for other in group}
+    return found - {name}
 
 
 def _drawn(robots: Sequence[Robot], seed: str) -> list[Robot]:

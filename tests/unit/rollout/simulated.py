@@ -68,17 +68,24 @@ class Ctx:
 
 
 class Simulation:
-    def __init__(self, scenario: str, seed: int, *, vote: Voter, robots: int = 200, plan: dict[str, Json] | None = None) -> None:
+    def __init__(
+        self, scenario: str, seed: int, *, vote: Voter, robots: int = 200, plan: dict[str, Json] | None = None
+    ) -> None:
         self.time, self._ids = SIM0, itertools.count()
         self.world = World(SCENARIOS[scenario], seed, 1.0, robots, clock=lambda: self.time)
         self.world.start()
         self.policy = load_pack("rollout", environment="sandbox")
         updates = UpdatesServer(self.world, "admin", "pw", "control", lambda: None)
         signals = SignalsServer(self.world)
-        http = HttpClient("http://127.0.0.1:1", name="gooseBit", transport=httpx.ASGITransport(updates.app), rate_per_s=1e6)
+        http = HttpClient(
+            "http://127.0.0.1:1", name="gooseBit", transport=httpx.ASGITransport(updates.app), rate_per_s=1e6
+        )
         http.use(Login(http, "admin", lambda: "pw"))
         goosebit = GooseBit(http, self)  # type: ignore[arg-type]
-        prometheus = Prometheus(HttpClient("http://127.0.0.1:1", name="prom", transport=httpx.ASGITransport(signals.app), rate_per_s=1e6), self)  # type: ignore[arg-type]
+        prometheus = Prometheus(
+            HttpClient("http://127.0.0.1:1", name="prom", transport=httpx.ASGITransport(signals.app), rate_per_s=1e6),
+            self,
+        )  # type: ignore[arg-type]
         self.ports = {"updates": goosebit, "signals": prometheus, "fleet": JoinedFleet(goosebit, prometheus, self)}  # type: ignore[arg-type]
         self.registry = builtin()
         self.definition = load(PATTERN.read_text(), actions=self.registry.actions, roles=None)
@@ -192,7 +199,13 @@ class Simulation:
             if answer is None:
                 return
             self.submit(
-                c.Vote(gate=gate.gate, voter=c.Voter(person=person, roles=roles), answer=answer, evidence_digest=gate.evidence_digest, rationale="as scripted")
+                c.Vote(
+                    gate=gate.gate,
+                    voter=c.Voter(person=person, roles=roles),
+                    answer=answer,
+                    evidence_digest=gate.evidence_digest,
+                    rationale="as scripted",
+                )
             )
 
 

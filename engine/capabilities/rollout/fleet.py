@@ -1,0 +1,96 @@
+"""The fleet's mirror: who is out there, what each robot should run and says it runs. References and facts, never a copy
+of the owners' records.
+
+Drift is a desired version that is not reported past the deadline (twice the poll interval, and never while the robot
+is offline), or a reported version nobody asked for. Look-alike names at one site are marked, because at three in the
+morning `HAM2-AMR-17` and `HAM2-AMR-71` are the same robot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from engine.capabilities.ports import Fleet, InstallReport, Robot, Updates
+from engine.capabilities.rollout.eligibility import offline
+from engine.capabilities.rollout.planning import lookalikes
+from engine.contract.fleet import RobotRow
+from engine.store import statements as sql
+from engine.store.tables import RobotRecord
+
+Json = Any
+Statements = Sequence[tuple[str, Sequence[tuple[Any, ...]]]]
+
+INSTALL_S = 3600.0
+"""A robot may take this long over an install, on top of its polls, before a difference counts as drift."""
+
+_INSERT = sql.insert_all(RobotRecord, ignore=True)
+_CHANGE = (
+    "update robots set site=?, region=?, customer=?, variant=?, mode=?, desired=?, reported=?, at=?, view=? where id=?"
+)
+
+
+class Mirror:
+    """Reads the owners and gives the rows to write. Remembers only since when each robot has differed."""
+
+    def __init__(self, fleet: Fleet, updates: Updates, now: Callable[[], float]) -> None:
+        self._fleet, self._updates, self._now = fleet, updates, now
+        self._differs: dict[str, tuple[str, float]] = {}
+        self._known: set[str] = set()
+        self.drifted: list[RobotRow] = []
+        """Robots whose drift was first seen at the last look."""
+        self._drifting: set[str] = set()
+
+    async def look(self) -> Statements:
+        """One look at the owners. Raises ActionError when they can't be read: the rows then keep their age."""
+        robots, reports = await asyncio.gather(self._fleet.robots(), self._updates.reports())
+        now = self._now()
+        rows = self.rows(robots, {r.robot: r for r in reports}, now)
+        self.drifted = [row for row in rows if row.drift and row.id not in self._drifting]
+        self._drifting = {row.id for row in rows if row.drift}
+        fresh: list[tuple[Any, ...]] = []
+        changed: list[tuple[Any, ...]] = []
+        for row in rows:
+            view = msgspec.json.encode(row)
+            facts = (row.site, row.region, row.customer, row.variant, row.mode, row.desired, row.reported, now, view)
+            if row.id not in self._known:
+                fresh.append((row.id, *facts[:7], "", "", "", 0, now, view))
+            self._known.add(row.id)
+            changed.append((*facts, row.id))
+        gone = sorted(self._known - {row.id for row in rows})
+        self._known.difference_update(gone)
+        return [(_INSERT, fresh), (_CHANGE, changed), ("delete from robots where id = ?", [(name,) for name in gone])]
+
+    def rows(self, robots: Sequence[Robot], reports: Mapping[str, InstallReport], now: float) -> list[RobotRow]:
+        alike: dict[str, str] = {}
+        for one, other in lookalikes(robots):
+            alike.setdefault(one, other)
+            alike.setdefault(other, one)
+        rows = []
+        for robot in sorted(robots, key=lambda r: r.id):
+            report = reports.get(robot.id)
+            reported = robot.version or (report.reported if report else "")
+            desired = report.desired if report and report.desired else reported
+            rows.append(
+                RobotRow(
+                    id=robot.id, serial=robot.serial, site=robot.site, region=robot.region, customer=robot.customer,
+                    variant=robot.variant, mode=robot.mode, desired=desired, reported=reported, battery=robot.battery,
+                    last_seen_at=robot.last_seen_at, poll_s=robot.poll_s, online=robot.online,
+                    drift=self._drifts(robot, desired, reported, now), lookalike=alike.get(robot.id, ""), as_of=now,
+                )
+            )  # fmt: skip
+        return rows
+
+    def _drifts(self, robot: Robot, desired: str, reported: str, now: float) -> bool:
+        if desired == reported or not desired or not reported:
+            self._differs.pop(robot.id, None)
+            return False
+        pair = f"{desired}/{reported}"
+        known, since = self._differs.get(robot.id, ("", now))
+        if known != pair:
+            since = now
+            self._differs[robot.id] = (pair, since)
+        return not offline(robot) and now - since > 2 * robot.poll_s + INSTALL_S
