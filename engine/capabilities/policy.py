@@ -101,9 +101,12 @@ class Policy(Struct, frozen=True, kw_only=True):
 
     @property
     def roster(self) -> dict[str, tuple[str, ...]]:
-        """Every known person with their roles, the owner included: what definitions' seats are checked against."""
+        """Every known person with their roles, the owner included, and each group with roles as `@name`.
+
+        What definitions' seats are checked against.
+        """
         owner = {self.owner: self.roles(self.owner, ())} if self.owner else {}
-        return {**owner, **self.held}
+        return {**owner, **self.held, **{f"@{name}": roles for name, roles in self.by_group.items()}}
 
     def identify(self, uid: int, user: str, groups: Sequence[str], *, at: float | None = None) -> Identity:
         """The person behind an account, as the kernel named it. An account without a name is nobody."""
@@ -184,7 +187,7 @@ class Policy(Struct, frozen=True, kw_only=True):
 
     def people_with(self, role: str, *, at: float | None = None) -> tuple[str, ...]:
         """Who is known to hold a role. Members of groups are not: who is in a group shows when they connect."""
-        own = [person for person, roles in self.roster.items() if role in roles]
+        own = [person for person, roles in self.roster.items() if role in roles and person[0] != "@"]
         lent = [d.to for d in self.delegations if at is not None and at < d.until and role in d.roles]
         return tuple(dict.fromkeys([*own, *lent]))
 

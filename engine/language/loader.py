@@ -19,7 +19,8 @@ from engine.language.signatures import ActionSignature
 class World(Struct, frozen=True, kw_only=True):
     """What a definition is checked against. None means: not known here, so not checked.
 
-    `people` maps a person to the roles they hold; with it, seats that nobody can fill are found.
+    `people` maps a person to the roles they hold; with it, seats that nobody can fill are found. A person `@name` stands
+    for the members of a group, however many they are.
     """
 
     actions: Mapping[str, ActionSignature]

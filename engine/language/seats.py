@@ -15,6 +15,8 @@ from engine.language.draft import Draft, Step
 _LITERAL = re.compile(r"""'([^'\\]*)'|"([^"\\]*)\"""")
 
 KINDS = ("role", "group", "person")
+GROUP = "@"
+"""A person so named stands for the members of a group: how many they are shows only when they connect."""
 
 
 def check(draft: Draft, people: Mapping[str, Collection[str]], roles: Collection[str] | None) -> None:
@@ -45,6 +47,8 @@ def unfilled(seats: Sequence[Mapping[str, Any]], people: Mapping[str, Collection
         seat = places[place][1]
         for person, roles in people.items():
             fits = seat.get("role") in roles if "role" in seat else seat.get("person") == person
+            if fits and person.startswith(GROUP):
+                return True
             if fits and person not in tried:
                 tried.add(person)
                 if person not in taken or sit(taken[person], tried):
@@ -75,7 +79,7 @@ def _gate(
     stuck = [
         one for one in starters if unfilled(seats, {p: roles for p, roles in left.items() if p != one}) is not None
     ]
-    if stuck and len(stuck) == len(starters) and by_hand_only:
+    if stuck and len(stuck) == len(starters) and by_hand_only and not any(one.startswith(GROUP) for one in people):
         draft.error(
             f"{step.field}.seats",
             "whoever starts the run is excluded, and the others can't fill the seats",
@@ -94,11 +98,15 @@ def _starters(draft: Draft, people: Mapping[str, Collection[str]]) -> list[str]:
     roles = {
         role for trigger in draft.values.get("triggers", ()) for role in trigger.get("manual", {}).get("roles", ())
     }
-    return [person for person, held in people.items() if not roles or roles & set(held)]
+    return [
+        person for person, held in people.items() if not person.startswith(GROUP) and (not roles or roles & set(held))
+    ]
 
 
 def _who(seat: Mapping[str, Any], people: Mapping[str, Collection[str]]) -> str:
     if "role" not in seat:
         return f"{seat.get('person')!r} is not known or excluded"
     holders = sorted(person for person, roles in people.items() if seat["role"] in roles)
-    return f"the role {seat['role']!r} is held by {', '.join(holders[:5]) if holders else 'nobody'}"
+    if not holders:
+        return f"the role {seat['role']!r} is held by nobody: give it to someone in the policy file"
+    return f"the role {seat['role']!r} is held by {', '.join(holders[:5])}"

@@ -99,6 +99,7 @@ def test_accounts_lead_to_people_and_only_the_listed_ones() -> None:
 
 
 def test_groups_give_roles() -> None:
+    assert site().roster["@robot-ops"] == ("operator",) and "@robot-ops" not in site().people_with("operator")
     assert site().roles("guest", ("robot-ops", "audio")) == ("operator",)
 
 

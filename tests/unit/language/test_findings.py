@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from engine.language import DefinitionError, load
+from engine.language import DefinitionError, World, load
 from tests.unit.language.worlds import ACTIONS, GATE, HEAD, WORLD, findings, text
 
 
@@ -966,6 +966,12 @@ def test_a_starter_who_blocks_the_seats_is_a_warning_when_others_may_start() -> 
     assert [finding.severity for finding in found] == ["warning"]
     assert "when ana starts the run" in found[0].message
     assert load(source, actions=ACTIONS, roles=WORLD.roles, people=WORLD.people).workflow == "probe"
+
+
+def test_members_of_a_group_fill_any_number_of_seats() -> None:
+    source = step(GATE.replace("{role: operator}", "{role: duty-director, count: 3}") + ", exclude: [run.started_by]}")
+    world = World(actions=ACTIONS, people={"ana": ("operator",), "@directors": ("duty-director",)})
+    assert findings(source, world) == []
 
 
 def test_a_report_does_not_grow_without_end() -> None:
