@@ -16,6 +16,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from engine.contract.common import Problem
 from screens import fields
 from screens.acts import Level
 from screens.base import Question
@@ -27,6 +28,9 @@ from screens.widgets.parts import Part
 ARM_S = 0.3
 """Key repeat starts after some 250 ms: a key held a moment too long must not answer the question it opened."""
 YES_KEYS = ("y", "o")
+TAKERS = "Answer, Pick, Push"
+UNFILLED = ("missing_field", "bad_input", "bad_form")
+"""Codes of a refusal that filling in the fields may cure."""
 
 Line = list[Part]
 
@@ -34,8 +38,8 @@ Line = list[Part]
 class Confirm(ModalScreen["dict[str, Any] | None"], inherit_bindings=False):
     BINDINGS = [
         Binding("escape,ctrl+g", "cancel", show=False),
-        Binding("tab,down", "app.focus_next", show=False),
-        Binding("shift+tab,up", "app.focus_previous", show=False),
+        Binding("tab,down", "next(1)", show=False),
+        Binding("shift+tab,up", "next(-1)", show=False),
         *[Binding(key, f"yes('{key}')", show=False) for key in YES_KEYS],
     ]
     AUTO_FOCUS = ""
@@ -72,13 +76,13 @@ class Confirm(ModalScreen["dict[str, Any] | None"], inherit_bindings=False):
             box.border_title = safe(f" {self._title()} ", 70)
             with VerticalScroll(can_focus=False):
                 yield Said(self._said(), id="said")
-                for item in self.items:
+                for place, item in enumerate(self.items):
                     with Horizontal():
                         yield Said([[(item.label, ""), *self._needs(item)]]).add_class("label")
                         if item.options:
-                            yield Pick(item.options, item.start, id=_id(item))
+                            yield Pick(item.options, item.start, id=f"field-{place}")
                         else:
-                            yield Answer(item.start, id=_id(item))
+                            yield Answer(item.start, id=f"field-{place}")
                 if risk:
                     with Horizontal():
                         yield Said([["type ", (self.phrase, "strong")]]).add_class("label")
@@ -106,11 +110,15 @@ class Confirm(ModalScreen["dict[str, Any] | None"], inherit_bindings=False):
         lines += self.notes
         if not told and self.question.act.help:
             lines.append([(self.question.act.help, "muted")])
-        if problem is not None:
+        if problem is not None and not self._about_a_field(problem):
             lines.append(
                 [("as it stands: ", "muted"), (problem.reason, "caution"), f" {problem.fix}" if problem.fix else ""]
             )
         return lines
+
+    def _about_a_field(self, problem: Problem) -> bool:
+        """The preview lacked what is about to be filled in here."""
+        return problem.code in UNFILLED or problem.field.split(".")[-1] in {item.name for item in self.items}
 
     def _needs(self, item: Item) -> Line:
         words = [] if item.required else ["optional"]
@@ -120,36 +128,38 @@ class Confirm(ModalScreen["dict[str, Any] | None"], inherit_bindings=False):
             words.append(item.hint)
         return [(f" {', '.join(words)}", "muted")] if words else []
 
+    def field(self, name: str) -> Answer | Pick:
+        """The widget of a field. Ids are places: names come from workflows and may be anything."""
+        place = next(place for place, item in enumerate(self.items) if item.name == name)
+        return self.query_one(f"#field-{place}")  # type: ignore[return-value]
+
     # -- arming -------------------------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
+        for widget in self.query(TAKERS):
+            widget.can_focus = False  # neither Tab nor a click reaches them before their time
         self.set_timer(ARM_S, self._arm)
 
     def _arm(self) -> None:
         self.armed = True
+        for widget in self.query(TAKERS):
+            widget.can_focus = True
         self._first_empty().focus()
 
     def _first_empty(self) -> Any:
         """The first field that needs an answer, the phrase, or Cancel; never the act itself."""
         for item in self.items:
-            widget = self.query_one(f"#{_id(item)}")
-            if item.required and not getattr(widget, "value", ""):
-                return widget
+            if item.required and not self.field(item.name).value:
+                return self.field(item.name)
         if self.phrase and not any(item.required for item in self.items):
             return self.query_one("#phrase")
-        for item in self.items:
-            return self.query_one(f"#{_id(item)}")
+        if self.items:
+            return self.field(self.items[0].name)
         return self.query_one("#cancel")
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return self.armed or action not in (
-            "cancel",
-            "yes",
-            "app.focus_next",
-            "app.focus_previous",
-            "focus_next",
-            "focus_previous",
-        )
+    def action_next(self, by: int) -> None:
+        if self.armed:
+            self.app.action_focus_next() if by > 0 else self.app.action_focus_previous()
 
     # -- answering ----------------------------------------------------------------------------------------------
 
@@ -186,7 +196,7 @@ class Confirm(ModalScreen["dict[str, Any] | None"], inherit_bindings=False):
             self.app.action_focus_next()
 
     def _texts(self) -> dict[str, str]:
-        return {fields.key(item): getattr(self.query_one(f"#{_id(item)}"), "value", "") for item in self.items}
+        return {fields.key(item): self.field(item.name).value for item in self.items}
 
     def _problems(self) -> list[str]:
         _, wrong = fields.values(self.items, self._texts())
@@ -211,11 +221,3 @@ class Confirm(ModalScreen["dict[str, Any] | None"], inherit_bindings=False):
         if self._phrase_asked:
             answered["phrase"] = self.phrase
         self.dismiss(answered)
-
-
-def _id(item: Item) -> str:
-    """A widget id that no name from outside can break."""
-    return "field-" + "".join(
-        character if character.isalnum() and character.isascii() else f"_{ord(character)}_"
-        for character in fields.key(item)
-    )

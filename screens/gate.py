@@ -17,6 +17,7 @@ from engine.contract.gates import GateDetail
 from screens import acts, evidence, fields, figures, gate_view
 from screens.acts import Act, Field, Level, Reason
 from screens.base import QScreen, Question, Target
+from screens.confirm import UNFILLED, Confirm
 from screens.layout import Line
 from screens.model import Delta
 from screens.widgets.parts import Part
@@ -210,7 +211,7 @@ class GateScreen(QScreen):
     # -- acting -------------------------------------------------------------------------------------------------
 
     def target(self) -> Target | None:
-        return Target("gate", self.gate, self.detail.gate.question) if self.detail is not None else None
+        return Target("gate", self.gate, self.detail.gate.question if self.detail is not None else "")
 
     def why_not(self, act: Act) -> Reason | None:
         detail = self.detail
@@ -244,8 +245,6 @@ class GateScreen(QScreen):
         question = await self._question_for(act, target, base, previewed=act.name != "gate.delegate")
         if question is None:
             return
-        from screens.confirm import Confirm
-
         answered: dict[str, Any] | None = await self.app.push_screen_wait(
             Confirm(question, items=self._items(act, detail, answer), notes=self._notes(act, detail))
         )
@@ -269,7 +268,7 @@ class GateScreen(QScreen):
                 preview = await self.client.command(act.command, target.id, args, preview=True)
             except Refused as error:
                 problem = error.problem
-                if problem.code not in ("bad_form", "bad_input"):
+                if problem.code not in UNFILLED:
                     self._refused(act, problem)
                     return None
             except EngineUnreachable as error:

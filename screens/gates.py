@@ -49,7 +49,7 @@ COLUMNS = (
     Column("expires", 11),
     Column("question", 26, grow=3),
     Column("seats", 5, align="right"),
-    Column("may I", 10, grow=1),
+    Column("may I", 10, grow=2),
     Column("claimed", 8, optional=1),
     Column("kind", 16, optional=3),
     Column("asked", 5, align="right", optional=2),
@@ -130,12 +130,15 @@ class GatesScreen(QScreen):
         if self._ended is not None:
             self._ended = None
             self._show()
+            self.query_one("#gates", LineTable).action_take()
+            self.refresh_chrome()
         else:
             self.ask(lambda: self.client.gates(state=""), self._got_closed)
 
     def _got_closed(self, page: GatePage) -> None:
         self._ended = tuple(gate for gate in page.rows if gate.state != "open")
         self._show()
+        self.query_one("#gates", LineTable).action_take()
         if not self._ended:
             self.say(("no gate was ever closed here", "muted"))
 

@@ -7,15 +7,17 @@ out keeps its key and says why. The screen follows the rollout: what was fetched
 from __future__ import annotations
 
 from time import monotonic
+from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Container
 
 from engine.contract.common import CommandAnswer
 from engine.contract.rollouts import RobotUpdate, RolloutDetail
-from screens import acts, figures, rollout_plots, rollout_view
+from screens import acts, fields, figures, rollout_plots, rollout_view
 from screens.acts import Act, Field, Level, Reason
-from screens.base import QScreen, Target
+from screens.base import QScreen, Question, Target
+from screens.confirm import Confirm
 from screens.layout import Line
 from screens.model import Delta, coarse
 from screens.widgets.line_table import Column, LineTable
@@ -82,7 +84,7 @@ acts.register(
         level=Level.CHANGE,
         command="rollout.extend",
         help="More time before the verdict",
-        fields=(Field("hours", "For how many more hours?", required=True, default="6"), REASON),
+        fields=(Field("hours", "How many more hours?", required=True, default="6"), REASON),
         cli="qd rollouts extend {id} --hours N",
         order=5,
     ),
@@ -328,9 +330,9 @@ class RolloutScreen(QScreen):
 
     # -- acting -------------------------------------------------------------------------------------------------
 
-    def target(self) -> Target | None:
+    def target(self) -> Target:
         if self.detail is None:
-            return None
+            return Target("rollout", self.rollout)
         head = self.detail.rollout
         return Target(
             "rollout", self.rollout, f"{head.artifact} {head.version} \u2192 {head.cohort} ({head.robots} robots)"
@@ -349,6 +351,31 @@ class RolloutScreen(QScreen):
                     reason, "W says why, rule by rule" if act.name == "rollout.promote" and detail.verdicts else ""
                 )
         return None
+
+    async def carry_out(self, act: Act, target: Target) -> None:
+        """A longer soak is asked for in hours, a number; everything else goes the common way."""
+        if act.name != "rollout.extend":
+            await super().carry_out(act, target)
+            return
+        status = self.model.status
+        question = Question(act, target, status.environment if status else "")
+        items = [
+            fields.Item(
+                name="hours",
+                label="How many more hours?",
+                kind="number",
+                required=True,
+                default=6,
+                minimum=0.1,
+                maximum=720,
+            ),
+            *fields.of_act([REASON]),
+        ]
+        answered: dict[str, Any] | None = await self.app.push_screen_wait(Confirm(question, items=items))
+        if answered is None:
+            self.say((f"{act.verb}: nothing was changed", "muted"))
+        else:
+            await self.send(act, target, answered)
 
     def done(self, act: Act, answer: CommandAnswer) -> None:
         self.refetch()

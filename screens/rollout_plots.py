@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from engine.contract.rollouts import RolloutDetail, Series
-from screens import figures, plots
+from screens import figures, layout, plots
 from screens.layout import Line
 from screens.rollout_view import E_ALARM, policy_number
 
@@ -77,7 +77,7 @@ def _plot(series: Series, now: float, cells: int, *, rows: int, ascii: bool) -> 
     low, high = [point.low for point in points], [point.high for point in points]
     banded = bool(plots.finite(low) and plots.finite(high))
     if banded:
-        line.append(("  . band" if ascii else "  \u2591 its bounds", "muted"))
+        line = layout.if_room(line, [("  . band" if ascii else "  \u2591 its bounds", "muted")], cells)
     curves = [
         plots.Curve("control", control, "", dots=False, low=low if banded else (), high=high if banded else ()),
         plots.Curve("canary", canary, "key"),

@@ -356,7 +356,7 @@ def split(detail: RolloutDetail, by: str, cells: int) -> list[Line]:
     lines = layout.table(
         rows,
         cells,
-        head=["", by, "robots", "offline or deferred", "executed", "failed of executed", "can go back"],
+        head=["", by, "robots", "away", "executed", "failed/executed", "can go back"],
         right=frozenset({2, 3, 4, 5, 6}),
     )
     if detail.worst:
