@@ -9,8 +9,7 @@ import logging
 import os
 import pwd
 import signal
-import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,23 +27,22 @@ from engine.capabilities.packs import PackError, load_pack
 from engine.capabilities.policy import Policy, PolicyError
 from engine.capabilities.ports import ActionError
 from engine.capabilities.registry import Registry, builtin
-from engine.capabilities.rollout.fleet import FleetSync
+from engine.capabilities.rollout.fleet import Mirror
 from engine.capabilities.rollout.projection import RolloutProjector
 from engine.capabilities.rollout.reads import RolloutReads
 from engine.capabilities.secrets import Secrets
-from engine.contract.system import ConnectorHealth, ValidationFinding
+from engine.contract.system import ValidationFinding
 from engine.core.deciding import WindowState
 from engine.hosts.clock import RealClock, ScaledClock
 from engine.hosts.embedded import Host
 from engine.hosts.settings import Config
+from engine.jobs import FleetSync, Health, lasting
 from engine.language import DefinitionError, Expressions, World, load, read
 from engine.store.errors import StoreError
 from engine.store.queries import Queries
 from engine.store.records import ENGINE
 
 log = logging.getLogger("quarterdeck.engine")
-CHECK_S = 30.0
-"""Real seconds between looks at the remote systems."""
 
 
 class CannotStart(Exception):
@@ -114,7 +112,7 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         door = Door(
             host=host,
             reads=Queries(database, now=clock.now),
-            rollouts=RolloutReads(database),
+            rollouts=RolloutReads(database, now=clock.now),
             policy=policy,
             settings=settings,
             now=clock.now,
@@ -129,10 +127,11 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, door.stopping.set)
-        tasks.append(asyncio.create_task(_lasting("health", health.watch())))
-        if "fleet" in connections.ports:
-            sync = FleetSync(host, connections.ports, clock, settings.sync_s)
-            tasks.append(asyncio.create_task(_lasting("fleet sync", sync.run())))
+        tasks.append(asyncio.create_task(lasting("health", health.watch())))
+        if "fleet" in connections.ports and "updates" in connections.ports:
+            mirror = Mirror(connections.ports["fleet"], connections.ports["updates"], clock.now)
+            sync = FleetSync(host, mirror, clock, settings.sync_s)
+            tasks.append(asyncio.create_task(lasting("fleet sync", sync.run())))
         sock = sock or bind(path, settings.socket.group)
         log.info("engine %s, pid %d, %s, %s", VERSION, os.getpid(), path, settings.environment)
         await Server(application(door), door, lambda: ready.say(b"R")).serve(sockets=[sock])
@@ -212,42 +211,3 @@ def _findings(text: str, world: World) -> Sequence[ValidationFinding]:
         ValidationFinding(line=f.line, field=f.field, message=f.message, fix=f.fix, severity=f.severity)
         for f in read(text, world).findings
     ]
-
-
-class Health:
-    """What the remote systems last answered."""
-
-    def __init__(self, connections: Connections, settings: Settings) -> None:
-        self._connections, self._settings = connections, settings
-        self.seen: tuple[ConnectorHealth, ...] = ()
-
-    async def watch(self) -> None:
-        while True:
-            await self.look()
-            await asyncio.sleep(CHECK_S)
-
-    async def look(self) -> None:
-        found = []
-        for name, said in (await self._connections.check()).items():
-            configured = self._settings.connectors.get(name)
-            found.append(
-                ConnectorHealth(
-                    name=name,
-                    kind=configured.kind if configured else "joined",
-                    url=configured.url if configured else "",
-                    ok=not said.startswith("error: "),
-                    checked_at=time.time(),
-                    message=said.removeprefix("error: "),
-                )
-            )
-        self.seen = tuple(found)
-
-
-async def _lasting(what: str, work: Coroutine[Any, Any, None]) -> None:
-    """A job of the engine's life: that it ended is said, and ends nothing else."""
-    try:
-        await work
-    except asyncio.CancelledError:
-        raise
-    except Exception:
-        log.exception("%s ended", what)

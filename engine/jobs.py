@@ -1,0 +1,112 @@
+"""What the engine does by itself for as long as it lives: asks the remote systems how they are, mirrors the fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from engine.api.config import Settings
+from engine.capabilities.connections import Connections
+from engine.capabilities.ports import ActionError
+from engine.capabilities.rollout.fleet import Mirror, Statements
+from engine.contract.system import ConnectorHealth
+from engine.hosts.clock import Clock
+from engine.hosts.embedded import Host
+from engine.store.errors import StoreError
+from engine.store.records import Actor
+
+log = logging.getLogger("quarterdeck.jobs")
+CHECK_S = 30.0
+"""Real seconds between looks at the remote systems."""
+LEAST_S = 2.0
+"""Real seconds between two readings of the fleet, however fast the sandbox's clock runs."""
+_MIRROR = Actor(kind="connector", id="fleet")
+
+
+class Health:
+    """What the remote systems last answered."""
+
+    def __init__(self, connections: Connections, settings: Settings) -> None:
+        self._connections, self._settings = connections, settings
+        self.seen: tuple[ConnectorHealth, ...] = ()
+
+    async def watch(self) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(CHECK_S)
+
+    async def look(self) -> None:
+        found = []
+        for name, said in (await self._connections.check()).items():
+            configured = self._settings.connectors.get(name)
+            found.append(
+                ConnectorHealth(
+                    name=name,
+                    kind=configured.kind if configured else "joined",
+                    url=configured.url if configured else "",
+                    ok=not said.startswith("error: "),
+                    checked_at=time.time(),
+                    message=said.removeprefix("error: "),
+                )
+            )
+        self.seen = tuple(found)
+
+
+class FleetSync:
+    """Reads the owners of the fleet again and again and keeps the mirror's rows; new drift is told as an event."""
+
+    def __init__(self, host: Host, mirror: Mirror, clock: Clock, every_s: float) -> None:
+        self._host, self._mirror, self._clock = host, mirror, clock
+        self._every_s = every_s
+        self._failed = ""
+
+    async def run(self) -> None:
+        while True:
+            await self.once()
+            await asyncio.sleep(max(LEAST_S, self._clock.real_duration(self._every_s)))
+
+    async def once(self) -> None:
+        """One reading. An owner that can't be read is logged once, and the rows keep their age."""
+        try:
+            await self._write(await self._mirror.look())
+            for row in self._mirror.drifted:
+                data = {"robot": row.id, "site": row.site, "desired": row.desired, "reported": row.reported}
+                await self._host.publish(
+                    "qd.update.drift",
+                    data,
+                    id=f"drift-{row.id}-{row.desired}-{row.reported}-{int(self._clock.now())}",
+                    actor=_MIRROR,
+                    source="fleet",
+                    subject=row.id,
+                )
+        except (ActionError, StoreError) as error:
+            if str(error) != self._failed:
+                log.warning("the fleet could not be read: %s", error)
+            self._failed = str(error)
+        else:
+            self._failed = ""
+
+    async def _write(self, statements: Statements) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(commit: Any, error: BaseException | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        self._host.write_rows([(sql, rows) for sql, rows in statements if rows], done)
+        await future
+
+
+async def lasting(what: str, work: Coroutine[Any, Any, None]) -> None:
+    """A job of the engine's life: that it ended is said, and ends nothing else."""
+    try:
+        await work
+    except Exception:
+        log.exception("%s ended", what)
