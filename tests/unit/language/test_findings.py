@@ -977,3 +977,44 @@ def test_members_of_a_group_fill_any_number_of_seats() -> None:
 def test_a_report_does_not_grow_without_end() -> None:
     found = findings(HEAD + "".join(f"k{number}: 1\n" for number in range(5_000)))
     assert len(found) == 200
+
+
+SOUND = {
+    "seats are matched, not first come first seated": step(
+        GATE.replace("{role: operator}", "{role: operator}, {role: release-manager}") + "}"
+    ),
+    "a macro's own name is no outside name": step("{emit: a.b, when: \"inputs.names.exists(count, count == 'a')\"}"),
+    "a guarded name": steps(
+        "one: {choice: [{when: inputs.count > 1, goto: plan}], else: last}",
+        PLAN,
+        "last: {emit: a.b, with: {x: '${has(steps.plan) ? steps.plan.output.robots : 0}'}}",
+    ),
+    "a name under the same condition": steps(
+        "plan: {action: fleet.plan, with: {release: a}, when: inputs.count > 1}",
+        "last: {emit: a.b, when: inputs.count > 1, with: {x: '${steps.plan.output.robots}'}}",
+    ),
+    "a name guarded by the step's own when": steps(
+        "plan: {action: fleet.plan, with: {release: a}, when: inputs.count > 1}",
+        "last: {emit: a.b, when: has(steps.plan.output.robots), with: {x: '${steps.plan.output.robots}'}}",
+    ),
+    "what an observation saw is known after it failed": steps(
+        "one: {observe: fleet.health, every: 1m, pass: sample.ok, catch: [{error: Fail, goto: two}]}",
+        "two: {emit: a.b, with: {x: '${steps.one.sample.rate}', verdict: '${steps.one.verdict}'}}",
+    ),
+    "outer names inside a map": steps(
+        PLAN,
+        "all: {map: '${steps.plan.output.names}', as: robot, do: {inner: {emit: a.b, with: {r: '${robot}', i: '${index}', n: '${steps.plan.output.robots}'}}}}",
+    ),
+    "a loop that waits": steps("one: {emit: a.b}", "two: {wait: {for: 1h}, next: one}"),
+    "whole numbers and floats may be compared": step("{emit: a.b, when: inputs.rate > 0 && inputs.count < 2.5}"),
+    "an output may be asked for null": steps(PLAN, "two: {emit: a.b, when: steps.plan.output.previous == null}"),
+    "a whole number where a number is due": text(STEP + "attributes: {share: 1}\n"),
+    "several templates in a text": step("{emit: a.b, with: {x: 'to ${inputs.region1}'}}").replace(
+        "region1", "release} in ${inputs.count"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_what_is_sound_is_taken(name: str) -> None:
+    assert findings(SOUND[name]) == []
