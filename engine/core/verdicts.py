@@ -48,7 +48,7 @@ def install_verdict(tally: Tally, *, limit: float = 0.05, min_failures: int = 2,
     digest = digest_of((msgspec.to_builtins(tally), limit, min_failures, finished))
     aside = tally.offline + tally.deferred
     beside = f" ({tally.offline} offline and {tally.deferred} deferred not counted)" if aside else ""
-    counted = f"{bad} of {executed} executed failed{beside}"
+    counted = f"{bad}/{executed} executed failed{beside}"
     if bad >= min_failures and low > limit:
         return Verdict(
             word=FAIL,
@@ -60,7 +60,7 @@ def install_verdict(tally: Tally, *, limit: float = 0.05, min_failures: int = 2,
     if finished and executed:
         return Verdict(
             word=PASS,
-            sentence=f"installs: {tally.ok} of {executed} executed ok{beside}",
+            sentence=f"installs: {tally.ok}/{executed} executed ok{beside}",
             reasons=reasons,
             inputs_digest=digest,
         )

@@ -133,6 +133,9 @@ class Simulation:
     def signal(self, event: str, by: str = "olga", **data: Json) -> None:
         self.submit(c.ReceiveEvent(event=event, id=f"sig-{next(self._ids)}", data=data, by=by))
 
+    def after(self, seconds: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self._heap, (self.time + seconds, next(self._ids), what))
+
     def _carry(self, effect: fx.Effect) -> None:
         if isinstance(effect, fx.RunAction):
             task = asyncio.get_running_loop().create_task(self._run(effect))
@@ -172,7 +175,7 @@ class Simulation:
         inputs = {"version": RELEASE, "selector": "all", "plan": self.plan}
         self.submit(c.Start(run="run-1", inputs=inputs, by="olga"))
         while self.state.open and self.time < SIM0 + limit_s:
-            while len(self._tasks) > self._asleep:
+            while len(self._tasks) > self._asleep:  # noqa: ASYNC110 - not time, only other tasks are waited for
                 await asyncio.sleep(0)
             if self.broken is not None:
                 raise self.broken
@@ -188,6 +191,8 @@ class Simulation:
                 if self._timers.get(key) == number:
                     del self._timers[key]
                     self.submit(c.FireTimer(scope=what.scope, step=what.step, fence=what.fence, purpose=what.purpose))
+            elif callable(what):
+                what()
             elif isinstance(what, c.Command):
                 self.submit(what)
             elif isinstance(what, e.GateOpened):

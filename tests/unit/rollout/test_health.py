@@ -15,7 +15,7 @@ from tests.unit.rollout.worlds import rules, track, window
 def test_four_of_four_executed_failed_is_not_forty_percent() -> None:
     found = install_verdict(Tally(planned=10, offline=6, failed=4))
     assert found.word == "FAIL"
-    assert "4 of 4 executed failed" in found.sentence
+    assert "4/4 executed failed" in found.sentence
     assert "6 offline" in found.sentence
 
 
