@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -59,27 +60,36 @@ class Window(Struct, frozen=True, kw_only=True):
 
     def state(self, at: float) -> WindowState:
         """Whether the window is open at `at`, and when that changes, if that is within the horizon."""
-        denied = [span for rule in self.deny for span in spans(rule, self.zone, at)]
-        allowed = [span for rule in self.allow for span in spans(rule, self.zone, at)] if self.allow else None
+        today = datetime.datetime.fromtimestamp(at, ZoneInfo(self.zone)).date()
+        denied, allowed, borders = _around(self, today)
         now = _open(at, denied, allowed)
-        borders = sorted({border for span in (*denied, *(allowed or ())) for border in span if border > at})
-        until = next((border for border in borders if _open(border, denied, allowed) != now), None)
+        until = next((border for border in borders if border > at and _open(border, denied, allowed) != now), None)
         return WindowState(open=now, until=until, reason="" if now else self.reason or f"{self.name} is closed")
 
 
-def _open(at: float, denied: list[tuple[float, float]], allowed: list[tuple[float, float]] | None) -> bool:
+Spans = tuple[tuple[float, float], ...]
+
+
+@lru_cache(maxsize=256)
+def _around(window: Window, today: datetime.date) -> tuple[Spans, Spans | None, tuple[float, ...]]:
+    """What is denied and allowed around a day, and every border of it in order. Asked at every step that honours it."""
+    denied = tuple(span for rule in window.deny for span in spans(rule, window.zone, today))
+    allowed = tuple(span for rule in window.allow for span in spans(rule, window.zone, today)) if window.allow else None
+    return denied, allowed, tuple(sorted({border for span in (*denied, *(allowed or ())) for border in span}))
+
+
+def _open(at: float, denied: Spans, allowed: Spans | None) -> bool:
     if any(start <= at < end for start, end in denied):
         return False
     return allowed is None or any(start <= at < end for start, end in allowed)
 
 
-def spans(rule: Rule, zone: str, at: float) -> Iterator[tuple[float, float]]:
-    """The times a rule covers around `at`, as (start, end) in UTC epoch seconds."""
+def spans(rule: Rule, zone: str, today: datetime.date) -> Iterator[tuple[float, float]]:
+    """The times a rule covers around a day, as (start, end) in UTC epoch seconds."""
     if isinstance(rule, Dated):
         yield rule.start, rule.end
         return
     local = ZoneInfo(zone)
-    today = datetime.datetime.fromtimestamp(at, local).date()
     back = 2 if isinstance(rule, Weekly) else int(rule.seconds // DAY) + 2
     for offset in range(-back, HORIZON + 1):
         day = today + datetime.timedelta(days=offset)
