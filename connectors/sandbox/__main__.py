@@ -29,12 +29,13 @@ from connectors.sandbox.world import World
 SERVICE = "quarterdeck"
 SECRET = "sandbox-updates"
 USERNAME = "quarterdeck@sandbox.invalid"
-PEOPLE = (
-    {"name": "ana", "roles": ["release-manager"]},
-    {"name": "ben", "roles": ["operator"]},
-    {"name": "cho", "roles": ["safety-officer"]},
-    {"name": "dev", "roles": ["release-manager"]},
+PEOPLE = (  # as the engine's policy of the sandbox has them, which decides; here for whoever reads world.json
+    {"name": "ana", "roles": ["release-manager", "operator"]},
+    {"name": "bo", "roles": ["safety-officer", "operator"]},
+    {"name": "cy", "roles": ["fleet-operator", "operator"]},
+    {"name": "dana", "roles": ["duty-director"]},
     {"name": "eve", "roles": ["viewer"]},
+    {"name": "rene", "roles": ["release-manager"]},
 )
 MAX_HOURS = 24.0  # of wall time: a forgotten world ends by itself
 

@@ -11,6 +11,7 @@ needs them and are not kept here. What the settings may say (`secrets:` in quart
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ class Secrets:
         if not value:
             raise ActionError(
                 "SecretMissing",
-                f"the keyring ({self.backend}) has no entry {name!r}; store it with: qd config secret set {name}",
+                f"the keyring ({self.backend}) has no entry {name!r}; store it with: "
+                f"python -m engine.secret set {name} --config {self._config}",
                 kind="configuration",
                 retryable=False,
             )
@@ -65,6 +67,25 @@ class Secrets:
             raise
         except Exception as error:
             raise self._unusable(f"{error.__class__.__name__}: {error}") from error
+
+    def delete(self, name: str) -> None:
+        """Removes a secret. Raises ActionError `KeyringUnusable` also when there is none."""
+        try:
+            self._opened().delete_password(SERVICE, name)
+        except ActionError:
+            raise
+        except Exception as error:
+            raise self._unusable(f"{error.__class__.__name__}: {error}") from error
+
+    def prepare(self) -> None:
+        """Makes the key file of the file keyring where none is. Raises ActionError `KeyringUnusable`."""
+        backend = self._opened()
+        kind, _, path = str(getattr(backend, "key", "")).partition(":")
+        if self.backend == "file" and kind == "file":
+            try:
+                sys.modules[type(backend).__module__].create_key(Path(path))
+            except OSError as error:
+                raise self._unusable(f"{path} cannot be made: {error.strerror}") from error
 
     def _opened(self) -> Any:
         if self._backend is None:

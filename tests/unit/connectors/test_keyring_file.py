@@ -6,6 +6,8 @@ import base64
 import multiprocessing
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -228,3 +230,18 @@ def test_an_unreadable_keyring_names_the_fix(ring: FileKeyring, tmp_path: Path) 
     with pytest.raises(ActionError) as caught:
         Secrets({}, tmp_path).get("updates")
     assert "chmod 600" in caught.value.message and SECRET not in caught.value.message
+
+
+def test_a_secret_is_stored_from_a_pipe_never_from_an_argument(tmp_path: Path) -> None:
+    def run(*arguments: str, value: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "engine.secret", *arguments, "--config", str(tmp_path)]
+        return subprocess.run(command, input=value, capture_output=True, text=True, timeout=60, check=False)
+
+    assert run("check", "updates").returncode == 1
+    stored = run("set", "updates", value=SECRET + "\n")
+    assert stored.returncode == 0 and SECRET not in stored.stderr + stored.stdout
+    assert Secrets({}, tmp_path).get("updates") == SECRET
+    assert run("check", "updates").returncode == 0
+    assert run("set", "updates", SECRET).returncode == 2, "a value as an argument is a usage error"
+    assert run("set", "updates", value="\n").returncode == 2 and Secrets({}, tmp_path).get("updates") == SECRET
+    assert run("delete", "updates").returncode == 0 and run("check", "updates").returncode == 1
