@@ -16,6 +16,7 @@ import select
 import signal
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,7 @@ class Console(App[int], inherit_bindings=False):
         self._crashes = crashes
         self._start = start
         self._pending: list[Changes] = []
-        self._flushing = False
+        self._applying = False
         self._asked_again = asyncio.Event()
         self._roots: dict[str, QScreen] = {}
         self._interrupted_at = 0.0
@@ -125,6 +126,7 @@ class Console(App[int], inherit_bindings=False):
             loop.add_signal_handler(signal.SIGTERM, self._bye, signal.SIGTERM)
             loop.add_signal_handler(signal.SIGHUP, self._bye, signal.SIGHUP)
         good, problems = acts.key_map(self._settings.get("keys", {}))
+        acts.moved.update(good)
         self.set_keymap(good)
         for problem in problems:
             self.keep_notice([(problem, "caution")])
@@ -216,7 +218,7 @@ class Console(App[int], inherit_bindings=False):
                         reason = ""
                         break
                     self._pending.append(changes)
-                    self._flush_soon()
+                    self._apply_soon()
                     if changes.dropped:
                         reason = ""
                         break
@@ -230,7 +232,7 @@ class Console(App[int], inherit_bindings=False):
             except Exception as error:  # noqa: BLE001  a console that dies of a bad answer shows nothing at all
                 reason = f"an answer could not be read ({type(error).__name__})"
                 crash.report(error, self._crashes, doing="listening")
-            self._flush()
+            self._apply()
             if reason:
                 self.model.set_link(Link.LOST, clean(reason, 160), time.monotonic() + wait)
                 self._shout()
@@ -246,13 +248,13 @@ class Console(App[int], inherit_bindings=False):
         self.model.lag_s = max(0.0, delay - self._offset)
         return self.model.lag_s > LAG_S
 
-    def _flush_soon(self) -> None:
-        if not self._flushing:
-            self._flushing = True
-            self.set_timer(TICK_S, self._flush)
+    def _apply_soon(self) -> None:
+        if not self._applying:
+            self._applying = True
+            self.set_timer(TICK_S, self._apply)
 
-    def _flush(self) -> None:
-        self._flushing = False
+    def _apply(self) -> None:
+        self._applying = False
         if self._pending:
             pending, self._pending = self._pending, []
             for changes in pending:
@@ -286,30 +288,16 @@ class Console(App[int], inherit_bindings=False):
 
     def _root(self, noun: str) -> QScreen:
         if noun not in self._roots:
-            if noun == "runs":
-                from screens.runs import RunsScreen as Root
-            elif noun == "gates":
-                from screens.gates import GatesScreen as Root
-            elif noun == "rollouts":
-                from screens.rollouts import RolloutsScreen as Root
-            else:
-                from screens.fleet import FleetScreen as Root
-            self._roots[noun] = Root()
+            self._roots[noun] = _root_class(noun)()
             self.install_screen(self._roots[noun], noun)
         return self._roots[noun]
 
     def open(self, noun: str, id: str) -> None:
         """One run, gate, rollout or robot, on top of where we are."""
-        if noun == "run":
-            from screens.run import RunScreen as One
-        elif noun == "gate":
-            from screens.gate import GateScreen as One
-        elif noun == "rollout":
-            from screens.rollout import RolloutScreen as One
-        else:
+        if noun == "robot":
             self.go("fleet", id)
-            return
-        self.push_screen(One(id))
+        else:
+            self.push_screen(_one_class(noun)(id))
 
     def run_line(self, line: str) -> None:
         """A `:` command."""
@@ -421,6 +409,39 @@ class Console(App[int], inherit_bindings=False):
     def watch_theme(self, name: str) -> None:
         for one in themes.NAMES:
             self.set_class(one == name, one)
+
+
+def _root_class(noun: str) -> type[QScreen]:
+    """Screens are imported when they are first shown: the first frame waits for Watch alone."""
+    if noun == "runs":
+        from screens.runs import RunsScreen
+
+        return RunsScreen
+    if noun == "gates":
+        from screens.gates import GatesScreen
+
+        return GatesScreen
+    if noun == "rollouts":
+        from screens.rollouts import RolloutsScreen
+
+        return RolloutsScreen
+    from screens.fleet import FleetScreen
+
+    return FleetScreen
+
+
+def _one_class(noun: str) -> Callable[[str], QScreen]:
+    if noun == "gate":
+        from screens.gate import GateScreen
+
+        return GateScreen
+    if noun == "rollout":
+        from screens.rollout import RolloutScreen
+
+        return RolloutScreen
+    from screens.run import RunScreen
+
+    return RunScreen
 
 
 def _read_settings(path: Path | None) -> dict[str, Any]:

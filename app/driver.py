@@ -8,6 +8,7 @@ alternate screen) have a lane of their own and are never dropped.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import select
 import threading
@@ -118,14 +119,13 @@ class ConsoleDriver(LinuxDriver):
     """LinuxDriver with the dropping writer."""
 
     def start_application_mode(self) -> None:
-        import textual.drivers.linux_driver as linux
-
-        held: Any = linux.WriterThread
-        linux.WriterThread = self._writer  # type: ignore[assignment,misc]  # the only seam: the class is looked up there
+        linux: Any = importlib.import_module("textual.drivers.linux_driver")
+        held = linux.WriterThread
+        linux.WriterThread = self._writer  # the only seam: the class is looked up there when it starts
         try:
-            super().start_application_mode()
+            super().start_application_mode()  # type: ignore[no-untyped-call]
         finally:
-            linux.WriterThread = held  # type: ignore[misc]
+            linux.WriterThread = held
 
     def _writer(self, file: IO[str]) -> DroppingWriter:
         return DroppingWriter(file, self._drained)

@@ -110,9 +110,24 @@ def key_map(wanted: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
             problems.append(f"key map: {name} needs a key, like 'f5' or 'ctrl+r'")
         else:
             good[name] = key
-    if good:
-        problems += [f"key map: {name} has no key any more" for name, key in good.items() if key == "none"]
+    taken: dict[str, str] = {}
+    for name, key in list(good.items()):
+        if key in taken:
+            problems.append(
+                f"key map: {key} is given to both {taken[key]} and {name}; {name} keeps {REGISTRY[name].key}"
+            )
+            del good[name]
+        taken.setdefault(key, name)
     return good, problems
+
+
+moved: dict[str, str] = {}
+"""Keys a person moved: act name -> key. Set once by the console from its settings."""
+
+
+def key_of(act: Act) -> str:
+    """The key of an act as it is now."""
+    return moved.get(act.name, act.key)
 
 
 SHOWN = {

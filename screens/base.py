@@ -27,7 +27,6 @@ from screens.widgets.line_table import LineTable
 from screens.widgets.parts import Part, width, wrap
 
 if TYPE_CHECKING:
-    from app.console import Console  # noqa: F401  for readers; screens never import the app at run time
     from engine.contract.client import Client
 
 T = TypeVar("T")
@@ -171,6 +170,9 @@ class QScreen(Screen[Any], inherit_bindings=False):
     def on_line_table_moved(self, message: LineTable.Moved) -> None:
         self.refresh_chrome()
 
+    def on_lines_hit(self, message: Lines.Hit) -> None:
+        self.perform(REGISTRY[message.act])
+
     def refresh_model(self, *, everything: bool = False) -> None:
         """Catch up with the model."""
         if not self.is_mounted:
@@ -197,7 +199,8 @@ class QScreen(Screen[Any], inherit_bindings=False):
             if self._notice is not None:
                 bar.show(*chrome.notice(self._notice, self.size.width))
             else:
-                bar.show(*chrome.bar(self, self.size.width))
+                shown, hits = chrome.bar(self, self.size.width)
+                bar.show(*shown, hits=hits)
 
     def _verdict(self) -> list[Part]:
         link = chrome.link_sentence(self.model)
@@ -237,7 +240,7 @@ class QScreen(Screen[Any], inherit_bindings=False):
     ) -> None:
         """Fetch in a worker; a newer question of the same group cancels the older one. Failures become `trouble`."""
 
-        async def work() -> None:
+        async def work() -> Any:
             try:
                 answer = await what()
             except EngineUnreachable as error:
@@ -276,7 +279,7 @@ class QScreen(Screen[Any], inherit_bindings=False):
         """What a key, the palette or a click does."""
         reason = self.reason_against(act)
         if reason is not None:
-            self.say((f"{acts.shown_key(act.key)} {act.verb}: ", "strong"), (str(reason), "caution"))
+            self.say((f"{acts.shown_key(acts.key_of(act))} {act.verb}: ", "strong"), (str(reason), "caution"))
         elif act.command:
             target = self.target() or Target("", "")
             self.run_worker(self.carry_out(act, target), group="command", exit_on_error=False)

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from screens import acts
 from screens.model import Link, Model, age
-from screens.widgets.parts import Part, width
+from screens.widgets.line import Hot
+from screens.widgets.parts import Part, width, wrap
 
 if TYPE_CHECKING:
     from screens.base import QScreen
@@ -51,11 +52,11 @@ def at(moment: float | None, now: float) -> str:
 def header(model: Model, cells: int) -> Line:
     """Who, where, what time, how many gates wait, is the link well. When narrow, roles and then the scenario are left out."""
     right: list[Part] = ["  "]
-    status, me = model.status, model.me
+    status = model.status
     if status is not None:
         gates = len(model.gates)
         right += [(f"\u2691 {gates} gate{'s' * (gates != 1)}", "strong" if gates else "muted"), "  "]
-        right += [clock(model.now(), getattr(status, "zone", "")), "  "]
+        right += [clock(model.now(), status.zone), "  "]
     right += [link_word(model), " "]
     room = cells - width(right)
     left: list[Part] = []
@@ -117,36 +118,46 @@ def link_sentence(model: Model) -> list[Part]:
     ]
 
 
-def bar(screen: QScreen, cells: int) -> list[Line]:
+def bar(screen: QScreen, cells: int) -> tuple[list[Line], list[Hot]]:
     """Two lines: what can be done here now (greyed when not, the key then says why), and where else to go."""
-    usable, barred = [], []
+    usable: list[acts.Act] = []
+    barred: list[acts.Act] = []
     for act in screen.bar_acts():
         (usable if screen.reason_against(act) is None else barred).append(act)
     chip: list[Part] = [" ", (f" /{screen.filter} ", "chip"), (" Esc clears ", "muted")] if screen.filter else []
+    hits: list[Hot] = []
     here: list[Part] = [" "]
-    room = cells - 4 - width(chip)
+    x, room = 1, cells - 4 - width(chip)
     for act in [*usable, *barred]:
-        key, word = acts.shown_key(act.key), f" {act.verb}  "
-        room -= width(key) + width(word)
-        if room < 0:
+        key, word = acts.shown_key(acts.key_of(act)), f" {act.verb}  "
+        size = width(key) + width(word)
+        if x + size > room + 3:
             here.append(("?\u2026", "muted"))
+            hits.append((0, x, x + 2, "console.help"))
             break
         here += [(key, "key"), word] if act in usable else [(f"{key}{word}", "muted")]
+        hits.append((0, x, x + size - 2, act.name))
+        x += size
     there: list[Part] = [" "]
+    x = 1
     for name in acts.ROOTS:
         act = acts.act(name)
-        current = name == f"console.{screen.NAME}"
-        there += [(acts.shown_key(act.key), "key"), (f" {act.verb}  ", "strong" if current else "muted")]
+        key, word = acts.shown_key(acts.key_of(act)), f" {act.verb}  "
+        there += [(key, "key"), (word, "strong" if name == f"console.{screen.NAME}" else "muted")]
+        hits.append((1, x, x + width(key) + width(word) - 2, name))
+        x += width(key) + width(word)
     tail: list[Part] = []
-    for key, word in (("/", "filter"), (":", "cmd"), ("?", "help"), ("q", "quit" if screen.ROOT else "back")):
-        tail += [(key, "key"), (f" {word} ", "muted")]
-    return [(here, chip), (there, tail)]
+    words = (("filter", "filter"), ("command", "cmd"), ("help", "help"), ("quit", "quit" if screen.ROOT else "back"))
+    x = cells - sum(len(word) + 3 for _, word in words)
+    for name, word in words:
+        tail += [(acts.shown_key(acts.key_of(acts.act(f"console.{name}"))), "key"), (f" {word} ", "muted")]
+        hits.append((1, x, x + len(word) + 2, f"console.{name}"))
+        x += len(word) + 3
+    return [(here, chip), (there, tail)], hits
 
 
 def notice(parts: list[Part], cells: int) -> list[Line]:
     """A notice over both lines of the bar, so that a long reason can be read."""
-    from screens.widgets.parts import wrap
-
     lines = wrap(parts, max(20, cells - 2), 1)
     first: list[Part] = list(lines[0])
     second: list[Part] = list(lines[1]) if len(lines) > 1 else []

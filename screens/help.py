@@ -86,7 +86,7 @@ class HelpScreen(Overlay):
         return shown
 
     def _act(self, act: Act) -> list[list[Part]]:
-        keys = "/".join(acts.shown_key(key) for key in act.key.split(",")[:2])
+        keys = "/".join(acts.shown_key(key) for key in acts.key_of(act).split(",")[:2])
         line: list[Part] = [(f" {keys:<8}", "key"), f"{act.verb:<15}", act.help or act.verb]
         if LEVELS[act.level]:
             line.append((f"  [{LEVELS[act.level]}]", "muted"))

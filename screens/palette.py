@@ -85,7 +85,7 @@ class PaletteScreen(ModalScreen[None], inherit_bindings=False):
 
     def _row(self, act: Act) -> Cells:
         reason = self._of.reason_against(act)
-        key = (acts.shown_key(act.key), "key")
+        key = (acts.shown_key(acts.key_of(act)), "key")
         if reason is not None:
             return (key, (act.verb, "muted"), [(f"not now: {reason}", "muted")])
         return (key, act.verb, act.help)

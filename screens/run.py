@@ -11,11 +11,12 @@ from textual.widget import Widget
 from engine.contract.common import CommandAnswer
 from engine.contract.runs import EventPage, EventView, RunDetail, StepView
 from screens import chrome, run_views
-from screens.acts import Act, Field, Level, Reason, register
+from screens.acts import Act, Reason, act, key_of, shown_key
 from screens.base import QScreen, Target
 from screens.model import Delta, age
+from screens.run_acts import VIEWS
 from screens.runs import GLYPH
-from screens.widgets.line import Lines
+from screens.widgets.line import Hot, Lines
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
 from screens.widgets.text import Page
@@ -23,141 +24,6 @@ from screens.widgets.text import Page
 EVENTS_PAGE = 500
 EVENTS_HELD = 5_000
 WIDE = 130
-VIEWS = (
-    ("path", "m", "Map"),
-    ("why", "w", "Why"),
-    ("timeline", "t", "Timeline"),
-    ("events", "v", "Events"),
-    ("data", "e", "Data"),
-)
-
-REASON = (Field("reason", "Why", required=True),)
-register(
-    *(
-        Act(f"run.show_{name}", key, word.lower(), "run", help=help, order=0)
-        for (name, key, word), help in zip(
-            VIEWS,
-            (
-                "The path taken, not taken, still possible",
-                "What it waits for, who can move it, until when",
-                "Steps by time",
-                "Every recorded event",
-                "Inputs and outputs (evidence) of the step or event under the cursor",
-            ),
-            strict=True,
-        )
-    ),
-    Act("run.next_view", "right_square_bracket,right", "next view", "run", help="Next view", order=0),
-    Act("run.previous_view", "left_square_bracket,left", "previous view", "run", help="Previous view", order=0),
-    Act("run.inspect", "enter", "look in", "run", help="Data of the step or event under the cursor", order=10),
-    Act("run.gate", "A", "open gate", "run", help="Open the gate this run waits for", order=11),
-    Act("run.rollout", "o", "rollout", "run", help="Open the rollout of this run", order=12),
-    Act(
-        "run.suspend",
-        "p",
-        "suspend",
-        "run",
-        Level.SAFE,
-        "Nothing new starts; what is in flight ends",
-        "run.suspend",
-        "qd runs suspend {id}",
-        order=20,
-    ),
-    Act(
-        "run.resume",
-        "P",
-        "resume",
-        "run",
-        Level.CHANGE,
-        "Go on after a suspend",
-        "run.resume",
-        "qd runs resume {id}",
-        order=21,
-    ),
-    Act(
-        "run.retry",
-        "Y",
-        "retry",
-        "run",
-        Level.CHANGE,
-        "Try the step under the cursor again",
-        "run.retry",
-        "qd runs retry {id} --step PATH",
-        order=22,
-    ),
-    Act(
-        "run.skip",
-        "S",
-        "skip",
-        "run",
-        Level.RISK,
-        "Skip the step under the cursor, with a reason",
-        "run.skip",
-        "qd runs skip {id} --step PATH --reason TEXT",
-        REASON,
-        order=23,
-    ),
-    Act(
-        "run.redrive",
-        "D",
-        "redrive",
-        "run",
-        Level.CHANGE,
-        "Start again from the step under the cursor",
-        "run.redrive",
-        "qd runs redrive {id} --step STEP",
-        (Field("reason", "Why"),),
-        order=24,
-    ),
-    Act(
-        "run.cancel",
-        "C",
-        "cancel",
-        "run",
-        Level.CHANGE,
-        "End it and undo what it did (waits for what is in flight)",
-        "run.cancel",
-        "qd runs cancel {id} --reason TEXT",
-        REASON,
-        order=25,
-    ),
-    Act(
-        "run.terminate",
-        "Z",
-        "terminate",
-        "run",
-        Level.RISK,
-        "End it at once; nothing is undone",
-        "run.terminate",
-        "qd runs terminate {id} --reason TEXT",
-        REASON,
-        order=27,
-    ),
-    Act(
-        "run.comment",
-        "c",
-        "comment",
-        "run",
-        Level.CHANGE,
-        "Write something into the record",
-        "run.comment",
-        "qd runs comment {id} TEXT",
-        (Field("text", "Comment", required=True),),
-        order=26,
-    ),
-    Act(
-        "run.override-window",
-        "O",
-        "override window",
-        "run",
-        Level.RISK,
-        "Go on although a freeze window holds it",
-        "run.override-window",
-        "qd runs override-window {id} --reason TEXT",
-        REASON,
-        order=0,
-    ),
-)
 
 
 class RunScreen(QScreen):
@@ -326,10 +192,15 @@ class RunScreen(QScreen):
             if name != "path":
                 self.query_one(f"#{name}").display = name == side
         tabs: list[Part] = [" "]
-        for name, key, word in VIEWS:
+        hits: list[Hot] = []
+        x = 1
+        for name, _, word in VIEWS:
+            key = shown_key(key_of(act(f"run.show_{name}")))
             current = name == view or (self.wide and name == side)
             tabs += [(key, "key"), (f" {word}  ", "strong" if current else "muted")]
-        self.query_one("#views", Lines).show((tabs, [("[ ] or arrows: next view ", "muted")]))
+            hits.append((0, x, x + len(key) + len(word) + 1, f"run.show_{name}"))
+            x += len(key) + len(word) + 3
+        self.query_one("#views", Lines).show((tabs, [("[ ] or arrows: next view ", "muted")]), hits=hits)
         if focus:
             self.query_one(f"#{view}", Widget).focus()
         for table in self.query(LineTable):

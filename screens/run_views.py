@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from engine.contract.common import Json
 from engine.contract.runs import EventView, GraphNode, RunDetail, StepView
 from screens import chrome
-from screens.acts import REGISTRY, shown_key
+from screens.acts import REGISTRY, key_of, shown_key
 from screens.model import age
 from screens.widgets.clean import clean_lines
 from screens.widgets.parts import Part
@@ -264,7 +264,7 @@ def _verbs(names: Iterable[str]) -> list[Part]:
         if out:
             out.append(", ")
         if act is not None:
-            out += [act.verb, (f" {shown_key(act.key)}", "key")]
+            out += [act.verb, (f" {shown_key(key_of(act))}", "key")]
         else:
             out.append(name)
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from time import monotonic
 
 from textual.app import ComposeResult
@@ -14,7 +15,7 @@ from screens.model import Delta, coarse
 from screens.run_window import Query, RunWindow, parse_filter
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
-from screens.widgets.rows import Cells
+from screens.widgets.rows import Cell
 
 PAGE = 200
 SORTS = ("-updated", "-started", "workflow", "status")
@@ -214,7 +215,7 @@ class RunsScreen(QScreen):
     def _age(self, run: RunSummary) -> str:
         return coarse(self.model.now() - run.updated_at)
 
-    def _cells(self, run: RunSummary) -> Cells:
+    def _cells(self, run: RunSummary) -> Sequence[Cell]:
         glyph, tone = GLYPH.get(run.status, ("?", ""))
         word: Part = (f"{glyph} {run.status}", tone) if tone else f"{glyph} {run.status}"
         now = self.model.now()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -12,7 +12,7 @@ SHEETS = [str(Path(__file__).parent / name) for name in ("console.tcss", "palett
 NAMES = ("night", "day", "contrast", "ansi16")
 
 
-def register(app: App[object]) -> None:
+def register(app: App[Any]) -> None:
     """Register night (dark), day (light), contrast and ansi16 with the app."""
     from themes.palettes import THEMES
 

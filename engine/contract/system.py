@@ -37,6 +37,8 @@ class EngineStatus(View, frozen=True, kw_only=True):
     runs_open: int = 0
     gates_open: int = 0
     clients: int = 0
+    zone: str = ""
+    """IANA zone of the site; empty = the zone of the machine that shows it."""
     connectors: tuple[ConnectorHealth, ...] = ()
 
 

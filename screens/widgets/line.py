@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual import events
 from textual.geometry import Region
+from textual.message import Message
 from textual.strip import Strip
 
 from screens.widgets.parts import Part, Toned, each, fit, width
 
 Line = list[Part]
+Hot = tuple[int, int, int, str]
+"""Line, first and last cell (exclusive), name of the act a click there performs."""
 
 
 class Lines(Toned):
@@ -19,14 +23,29 @@ class Lines(Toned):
         super().__init__(id=id, classes=classes)
         self._lines: list[list[tuple[str, str]]] = []
         self._sources: Sequence[tuple[Line, Line]] = []
+        self._hits: Sequence[Hot] = ()
 
-    def show(self, *lines: tuple[Line, Line]) -> None:
-        """Replace the lines: (left, right) each."""
+    class Hit(Message):
+        """A click on a word that stands for an act."""
+
+        def __init__(self, act: str) -> None:
+            super().__init__()
+            self.act = act
+
+    def show(self, *lines: tuple[Line, Line], hits: Sequence[Hot] = ()) -> None:
+        """Replace the lines: (left, right) each. `hits` are the places that can be clicked."""
         self._sources = lines
+        self._hits = hits
         self._compose_lines()
 
     def on_resize(self) -> None:
         self._compose_lines()
+
+    def on_click(self, event: events.Click) -> None:
+        for y, first, last, act in self._hits:
+            if event.y == y and first <= event.x < last:
+                self.post_message(self.Hit(act))
+                return
 
     @property
     def text(self) -> str:
@@ -40,9 +59,10 @@ class Lines(Toned):
         fresh = []
         for left, right in self._sources:
             room = width(right) if right else 0
-            if room > cells:
-                right, room = fit(right, cells), cells
-            fresh.append([*fit(left, cells - room), *each(right)] if right else fit(left, cells))
+            if room >= cells:
+                fresh.append(fit(right, cells))
+            else:
+                fresh.append([*fit(left, cells - room), *each(right)] if right else fit(left, cells))
         old, self._lines = self._lines, fresh
         for y in range(min(max(len(old), len(fresh)), self.size.height)):
             before = old[y] if y < len(old) else []

@@ -129,9 +129,9 @@ class LineTable(ScrollView, Toned, can_focus=True):
 
     def merge(self, rows: Iterable[tuple[str, Cells]]) -> None:
         """New content for a live list: in place while it is being read, taken in whole when nobody touches it."""
-        if not len(self.rows) or not self.being_read:
+        if not self.rows.total or not self.being_read:
             rows = list(rows)
-            if self._same_shape(rows):
+            if self.rows.shaped_like(rows):
                 self._repaint_changed(self.rows.merge(rows))
             else:
                 self.load(rows)
@@ -199,10 +199,6 @@ class LineTable(ScrollView, Toned, can_focus=True):
             self.cursor_key = self.source.key(self.cursor) or ""
         self._look()
         self._changed()
-
-    def _same_shape(self, rows: list[tuple[str, Cells]]) -> bool:
-        source = self.rows
-        return len(rows) == len(source) and all(source.key(i) == key for i, (key, _) in enumerate(rows))
 
     def _repaint_changed(self, changed: list[tuple[int, Cells | None]]) -> None:
         for place, old in changed:

@@ -33,7 +33,7 @@ def plain(parts: Parts | Part) -> str:
         return clean(parts)
     if isinstance(parts, tuple) and len(parts) == 2 and isinstance(parts[0], str) and parts[1] in TONES:
         return clean(parts[0])
-    return "".join(plain(part) for part in parts)  # type: ignore[arg-type]
+    return "".join(plain(part) for part in parts)
 
 
 def each(parts: Parts | Part) -> Iterable[tuple[str, str]]:
@@ -44,7 +44,7 @@ def each(parts: Parts | Part) -> Iterable[tuple[str, str]]:
         yield clean(parts[0], 2_000), str(parts[1])
     else:
         for part in parts:
-            yield from each(part)  # type: ignore[arg-type]
+            yield from each(part)
 
 
 def width(parts: Parts | Part) -> int:

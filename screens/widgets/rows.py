@@ -136,6 +136,10 @@ class Rows:
     def _same_order(self) -> bool:
         return self._wanted is not None and [key for key, _ in self._wanted] == self._all
 
+    def shaped_like(self, rows: Sequence[tuple[str, Cells]]) -> bool:
+        """The same keys in the same order, the filter aside: new content can go in place."""
+        return len(rows) == len(self._all) and all(held == key for held, (key, _) in zip(self._all, rows, strict=True))
+
     def take(self) -> None:
         """Show what waited, in the order it has now."""
         if self._wanted is not None:

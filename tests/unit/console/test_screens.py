@@ -13,7 +13,8 @@ from screens.base import QScreen
 from screens.help import HelpScreen, NoticesScreen
 from screens.model import Link
 from screens.palette import PaletteScreen
-from screens.run import VIEWS, RunScreen
+from screens.run import RunScreen
+from screens.run_acts import VIEWS
 from screens.runs import RunsScreen
 from screens.watch import WatchScreen
 from screens.widgets.line import Lines
