@@ -26,14 +26,14 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "child": ("output", "status", "child"),
     "map": ("output", "completed", "failed", "failures"),
     "gate": ("output", "answer", "form", "by", "rationale"),
-    "observe": ("output", "sample", "verdict", "samples", "reason"),
-    "choice": ("goto", "output"),
+    "observe": ("output", "verdict", "samples", "reason"),
+    "choice": ("goto",),
 }
 """What stands under `steps.<name>`, by kind; beside `error` after a failure and `skipped`, `by`, `reason` after a skip."""
 AFTERWARDS = ("error", "skipped", "reason", "by")
 NEEDS_SUCCESS: dict[str, frozenset[str]] = {
     kind: frozenset({"output"}) for kind in ("action", "wait", "emit", "child", "map")
-} | {"gate": frozenset({"output", "form"})}
+} | {"gate": frozenset({"form"})}
 """Fields that are there only when the step ended well. What an observation saw is there in any case."""
 
 RUN = (
@@ -232,6 +232,9 @@ def _facts(scope: Scope) -> dict[str, Facts]:
 
 
 def _left_behind(step: Step, edge: Edge) -> Iterator[tuple[str, str]]:
+    """What taking an edge makes sure of. A step that was interrupted or ran out of time leaves nothing; a gate answers."""
+    if edge.via == "interrupt" or (edge.via == "on_timeout" and step.kind != "gate"):
+        return
     yield step.name, ENDED
     if edge.via in ("next", "case"):
         if step.values.get("when") is None:

@@ -114,7 +114,7 @@ class _Types:
         if path[0] == "sample" and len(path) == 2 and step is not None and step.kind == "observe":
             return self._output(step, path[1])
         if path[0] == "steps" and len(path) == 4 and scope is not None and (source := scope.find(path[1])) is not None:
-            if path[2] in ("output", "sample"):
+            if path[2] == "output":
                 return self._output(source, path[3])
             if path[2] == "form" and source.kind == "gate":
                 return str(source.values.get("form", {}).get(path[3], {}).get("type", ANY))

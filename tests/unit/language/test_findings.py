@@ -540,6 +540,37 @@ NAMES = [
         "'plan' may not have ended well",
     ),
     Broken(
+        "used after an interrupt",
+        steps(
+            "one: {observe: fleet.health, every: 1m, pass: sample.ok, interrupt: [{event: a.b, goto: two}]}",
+            "two: {emit: a.b, with: {x: '${steps.one.verdict}'}}",
+        ),
+        11,
+        "steps.two.with.x",
+        "'one' may not have run",
+    ),
+    Broken(
+        "used after a time-out",
+        steps(
+            "one: {action: fleet.plan, with: {release: a}, timeout: 1m, on_timeout: {goto: two}}",
+            "two: {emit: a.b, with: {x: '${steps.one.error}'}}",
+        ),
+        11,
+        "steps.two.with.x",
+        "'one' may not have run",
+    ),
+    Broken(
+        "form of a gate that was rejected",
+        steps(
+            GATE.replace("{seats", "one: {seats", 1).replace("on_reject: {goto: done}", "on_reject: {goto: two}")
+            + ", form: {n: {type: integer}}}",
+            "two: {emit: a.b, with: {x: '${steps.one.form.n}'}}",
+        ),
+        11,
+        "steps.two.with.x",
+        "'one' may not have ended well",
+    ),
+    Broken(
         "own output in compensate",
         step(
             "{action: fleet.install, with: {release: a}, compensate: {action: fleet.install, with: {release: '${steps.one.output.old}'}}}"
@@ -999,7 +1030,7 @@ SOUND = {
     ),
     "what an observation saw is known after it failed": steps(
         "one: {observe: fleet.health, every: 1m, pass: sample.ok, catch: [{error: Fail, goto: two}]}",
-        "two: {emit: a.b, with: {x: '${steps.one.sample.rate}', verdict: '${steps.one.verdict}'}}",
+        "two: {emit: a.b, with: {x: '${steps.one.output.rate}', verdict: '${steps.one.verdict}'}}",
     ),
     "outer names inside a map": steps(
         PLAN,
