@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from engine.store.records import Recorded
+from engine.store.records import Commit, Recorded
 
 BOUND = 20_000
 
@@ -19,29 +19,37 @@ class Subscription:
 
     def __init__(self, feed: Feed, bound: int = BOUND) -> None:
         self._feed, self._bound = feed, bound
-        self._queue: deque[Recorded] = deque()
+        self._queue: deque[Commit] = deque()
+        self._waiting = 0
         self._wake = asyncio.Event()
         self.overflowed = False
         self.closed = False
 
-    def push(self, records: list[Recorded]) -> None:
+    def push(self, commit: Commit) -> None:
+        """Keeps a commit; what it recorded is spelled out when it is asked for."""
         if self.overflowed:
             return
-        if len(self._queue) + len(records) > self._bound:
+        self._waiting += len(commit.data)
+        if self._waiting > self._bound:
             self.overflowed = True
-            self._queue.clear()
+            self._clear()
         else:
-            self._queue.extend(records)
-        self._wake.set()
+            self._queue.append(commit)
+        if not self._wake.is_set():
+            self._wake.set()
 
     async def get(self) -> list[Recorded]:
         """What is there, waiting for at least one; an empty list after an overflow or when closed."""
         while not self._queue and not self.overflowed and not self.closed:
             self._wake.clear()
             await self._wake.wait()
-        found = list(self._queue)
-        self._queue.clear()
+        found = [record for commit in self._queue for record in commit.recorded()]
+        self._clear()
         return found
+
+    def _clear(self) -> None:
+        self._queue.clear()
+        self._waiting = 0
 
     def reset(self) -> None:
         """The listener has caught up by itself."""
@@ -64,9 +72,9 @@ class Feed:
         self.subscriptions.add(subscription)
         return subscription
 
-    def push(self, records: list[Recorded]) -> None:
+    def push(self, commit: Commit) -> None:
         for subscription in self.subscriptions:
-            subscription.push(records)
+            subscription.push(commit)
 
     def close(self) -> None:
         for subscription in list(self.subscriptions):

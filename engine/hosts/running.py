@@ -36,6 +36,8 @@ TEXT = 2_000
 OUTPUT = 8 * 1024 * 1024
 """Bytes above which an output is refused: what is that large belongs into an artifact store, not into a run."""
 DETAIL = 16_000
+SWEEP_S = 5.0
+"""How often far deadlines are looked at; nearer ones have a timer of the loop."""
 UNWIND_S = 5.0
 """Real seconds an action gets to clean up after its time is up."""
 
@@ -124,7 +126,9 @@ class Running:
         self.actions, self.ports, self.policy, self.clock = actions, ports, policy, clock
         self._report, self._mark = report, mark
         self._tasks: dict[Key, tuple[asyncio.Task[None], ActionContext, RunAction]] = {}
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
+        self._watches: set[_Watch] = set()
+        self._sweeping = False
         self.closing = False
 
     def __len__(self) -> int:
@@ -136,7 +140,7 @@ class Running:
         if key in self._tasks or self.closing:
             return
         context = ActionContext(self, run, effect)
-        task = self._loop.create_task(self._attempt(run, effect, context))
+        task = self.loop.create_task(self._attempt(run, effect, context))
         self._tasks[key] = (task, context, effect)
         task.add_done_callback(lambda done: self._gone(key, done))
 
@@ -240,30 +244,80 @@ class Running:
 
     async def _in_time(self, effect: RunAction, context: ActionContext, action: Action) -> Json:
         """Runs the action under its timeout (engine time) and its heartbeat interval."""
-        context.beat = time.monotonic()
-        work: asyncio.Task[Json] = self._loop.create_task(action.run(context, effect.input))  # type: ignore[arg-type]
-        due = None if effect.timeout is None else self.clock.now() + effect.timeout
-        beat = None if effect.heartbeat is None else self.clock.real_duration(effect.heartbeat)
+        watch = _Watch(self, effect, context)
+        if not watch.armed:
+            self._watch(watch)
         try:
-            while True:
-                waits = []
-                if due is not None:
-                    waits.append(max(0.0, self.clock.real_delay(due)))
-                if beat is not None:
-                    waits.append(max(0.0, context.beat + beat - time.monotonic()))
-                wait = min(waits)
-                done, _ = await asyncio.wait({work}, timeout=None if wait == float("inf") else wait)
-                if done:
-                    return work.result()
-                if due is not None and self.clock.real_delay(due) <= 0:
-                    raise _TimeIsUp(f"no answer within {effect.timeout:g} s")
-                if beat is not None and time.monotonic() - context.beat >= beat:
-                    raise _TimeIsUp(f"no heartbeat for {effect.heartbeat:g} s")
+            return await action.run(context, effect.input)
+        except asyncio.CancelledError:
+            if watch.up and not self.closing:
+                raise _TimeIsUp(watch.up) from None
+            raise
         finally:
-            if not work.done():
-                context.cancel()
-                work.cancel()
-                await asyncio.wait({work}, timeout=UNWIND_S)
+            watch.close()
+            self._watches.discard(watch)
+
+    def _watch(self, watch: _Watch) -> None:
+        self._watches.add(watch)
+        if not self._sweeping:
+            self._sweeping = True
+            self.loop.call_later(SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for watch in self._watches:
+            watch.look_ahead(now)
+        self._watches = {watch for watch in self._watches if not watch.armed}
+        self._sweeping = bool(self._watches) and not self.closing
+        if self._sweeping:
+            self.loop.call_later(SWEEP_S, self._sweep)
+
+
+class _Watch:
+    """Cancels the task it is made in when the attempt's time is up or its heartbeat stops. Nearly every action has a
+    timeout, so it is cheap: no task of its own, and the first look is put off to the sweep when there is time.
+    """
+
+    __slots__ = ("_beat", "_context", "_due", "_handle", "_loop", "_task", "_words", "armed", "up")
+
+    def __init__(self, running: Running, effect: RunAction, context: ActionContext) -> None:
+        clock = running.clock
+        self._loop, self._context, self.up, self.armed = running.loop, context, "", False
+        self._task = asyncio.current_task()
+        now = context.beat = time.monotonic()
+        self._due = float("inf") if effect.timeout is None else now + clock.real_duration(effect.timeout)
+        self._beat = float("inf") if effect.heartbeat is None else clock.real_duration(effect.heartbeat)
+        self._words = (effect.timeout, effect.heartbeat)
+        self._handle: asyncio.TimerHandle | None = None
+        self.look_ahead(now)
+
+    def look_ahead(self, now: float) -> None:
+        """Sets the loop's timer once it is near; until then the sweep comes by."""
+        if not self.armed and min(self._due - now, self._beat) < 2 * SWEEP_S:
+            self.armed = True
+            self._arm(now)
+
+    def close(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _arm(self, now: float) -> None:
+        wait = min(self._due - now, self._context.beat + self._beat - now)
+        if wait != float("inf"):
+            self._handle = self._loop.call_later(max(0.0, wait), self._look)
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now >= self._due:
+            self.up = f"no answer within {self._words[0]:g} s"
+        elif now - self._context.beat >= self._beat:
+            self.up = f"no heartbeat for {self._words[1]:g} s"
+        else:
+            self._arm(now)
+            return
+        self._context.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
 
 class _TimeIsUp(Exception):

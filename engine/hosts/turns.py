@@ -235,7 +235,7 @@ class Turns:
             return
         if commit.events:
             if self.feed.subscriptions:
-                self.feed.push(commit.recorded())
+                self.feed.push(commit)
             self._carry(live, commit.events, turn.cause)
             if not live.state.open:
                 self.runs.rest(live)

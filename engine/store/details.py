@@ -34,10 +34,10 @@ _VERBS = ("suspend", "resume", "cancel", "terminate", "retry", "skip", "redrive"
 def run_detail(reading: Reading, run: str, now: float) -> RunDetail | None:
     """None when there is no such run."""
     found = RunQueries(reading).rows([run])
-    row = reading.one("select digest, parent, rollout from runs where id = ?", (run,))
+    row = reading.one("select digest, parent from runs where id = ?", (run,))
     if not found or row is None:
         return None
-    digest, parent, rollout = row
+    digest, parent = row
     definition = reading.loader.definition(digest)
     state, trouble = _state(reading, run)
     waiting: tuple[Waiting, ...] = ()
@@ -62,7 +62,7 @@ def run_detail(reading: Reading, run: str, now: float) -> RunDetail | None:
         waiting=waiting,
         parent=parent or "",
         children=tuple(row[0] for row in reading.all("select id from runs where parent = ? order by number", (run,))),
-        rollout=rollout or _rollout(reading, run),
+        rollout=_rollout(reading, run),
         verbs=_verbs(state),
     )
 

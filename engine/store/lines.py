@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -14,16 +15,8 @@ from engine.store.records import RunLine
 TOKENS = 64
 """How many tokens of a wide map are looked at for the words of a line; the status looks at all."""
 
-_WORDS = {
-    s.CALL: "{step}",
-    s.RETRY: "{step}: next attempt",
-    s.DEFERRED: "{step}: target busy or offline",
-    s.WAIT: "{step}: time",
-    s.EVENT: "{step}: event {event}",
-    s.OBSERVE: "{step}: observing",
-    s.CHILD: "{step}: run {child}",
-    s.HELD: "{step}: window {held}",
-}
+_RANK = {s.GATE: 0, s.HELD: 1, s.EVENT: 2, s.CHILD: 3, s.OBSERVE: 4, s.WAIT: 5, s.RETRY: 6, s.DEFERRED: 7, s.CALL: 8}
+"""What is worth saying first: a person before a timer, a timer before a machine."""
 
 
 def status_of(state: State) -> str:
@@ -40,42 +33,41 @@ def status_of(state: State) -> str:
 
 
 def _token_words(token: Token, definition: Definition) -> str:
+    phase = token.phase
+    if phase == s.GATE and token.question is not None:
+        return token.question.question[:200]
     step = definition.steps.get(token.step)
-    name = (step.title or step.name) if step else token.step
-    if token.phase == s.GATE and token.question is not None:
-        return token.question.question
-    words = _WORDS.get(token.phase, "")
-    return words.format(
-        step=name,
-        event=token.awaited,
-        child=token.child.id if token.child else "",
-        held=token.held,
-    )
+    name = (step.title or step.name) if step is not None else token.step
+    if phase == s.CALL:
+        return name
+    if phase == s.WAIT:
+        return f"{name}: time"
+    if phase == s.EVENT:
+        return f"{name}: event {token.awaited}"
+    if phase == s.OBSERVE:
+        return f"{name}: observing"
+    if phase == s.RETRY:
+        return f"{name}: next attempt"
+    if phase == s.DEFERRED:
+        return f"{name}: target busy or offline"
+    if phase == s.CHILD:
+        return f"{name}: run {token.child.id if token.child else ''}"
+    return f"{name}: window {token.held}" if phase == s.HELD else ""
 
 
 def waiting_words(state: State, definition: Definition) -> str:
-    """What is waited for, in a few words; a person before a timer, a timer before a machine."""
+    """What is waited for, in a few words."""
     if state.lock_wanted and state.lock:
         return f"lock {state.lock}"
-    best, rank = "", 9
-    order = {
-        s.GATE: 0,
-        s.HELD: 1,
-        s.EVENT: 2,
-        s.CHILD: 3,
-        s.OBSERVE: 4,
-        s.WAIT: 5,
-        s.RETRY: 6,
-        s.DEFERRED: 7,
-        s.CALL: 8,
-    }
-    for index, token in enumerate(state.tokens.values()):
-        if index >= TOKENS:
-            break
-        here = order.get(token.phase, 9)
+    tokens = state.tokens
+    if len(tokens) == 1:
+        return _token_words(tokens[""], definition) if "" in tokens else ""
+    best, rank = None, 9
+    for token in islice(tokens.values(), TOKENS):
+        here = _RANK.get(token.phase, 9)
         if here < rank:
-            best, rank = _token_words(token, definition), here
-    return best[:200]
+            best, rank = token, here
+    return _token_words(best, definition) if best is not None else ""
 
 
 def current_step(state: State) -> str:

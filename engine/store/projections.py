@@ -27,6 +27,7 @@ class Rows:
         "locks",
         "locks_held",
         "locks_off",
+        "migrated",
         "opened",
         "runs",
         "runs_changed",
@@ -53,6 +54,7 @@ class Rows:
         self.locks_held: list[Row] = []
         self.locks_off: list[Row] = []
         self.waits: dict[str, list[Row]] = {}
+        self.migrated: list[Row] = []
         self.runs: dict[int, Row] = {}
         self.runs_changed: dict[int, Row] = {}
         self.snapshots: dict[str, Row] = {}
@@ -74,11 +76,11 @@ class Rows:
                 self.runs[line.number] = (
                     *(line.number, run, line.workflow, line.digest, line.title, line.status, n, last),
                     *(line.started_at, line.updated_at, line.ended_at, line.ending, line.waiting_on, line.step),
-                    *(line.started_by, line.gates, line.attention, line.parent, "", line.attributes),
+                    *(line.started_by, line.gates, line.attention, line.parent, line.attributes),
                 )
             else:
                 self.runs_changed[line.number] = (
-                    *(line.digest, line.title, line.status, n, last, line.updated_at, line.ended_at, line.ending),
+                    *(line.status, n, last, line.updated_at, line.ended_at, line.ending),
                     *(line.waiting_on, line.step, line.gates, line.attention, line.number),
                 )
         if commit.snapshot is not None:
@@ -95,6 +97,7 @@ class Rows:
             (sql.BLOB, self.blobs),
             (sql.RUN, list(self.runs.values())),
             (sql.RUN_CHANGE, list(self.runs_changed.values())),
+            (sql.RUN_MIGRATED, self.migrated),
             (sql.STEP, self.opened),
             (sql.STEP_WAIT, self.steps_waiting),
             (sql.STEP_END, self.steps_ended),
@@ -228,6 +231,10 @@ def _run_over(rows: Rows, run: str, seq: int, at: float, event: Any) -> None:
     rows.timers_off_runs.append((run,))
 
 
+def _migrated(rows: Rows, run: str, seq: int, at: float, event: e.RunMigrated) -> None:
+    rows.migrated.append((event.digest, run))
+
+
 def _lock_waited(rows: Rows, run: str, seq: int, at: float, event: e.LockWaited) -> None:
     rows.locks.append((event.key, run, seq, False))
 
@@ -275,6 +282,7 @@ HANDLERS: dict[str, Callable[[Rows, str, int, float, Any], None]] = {
     "LockWaited": _lock_waited,
     "LockAcquired": _lock_held,
     "LockReleased": _lock_off,
+    "RunMigrated": _migrated,
     "RunCompleted": _run_over,
     "RunFailed": _run_over,
     "RunCancelled": _run_over,

@@ -99,8 +99,6 @@ ANCHOR = insert_all(AnchorRow)
 
 RUN = insert_all(RunRow)
 RUN_MOVED = (
-    "digest",
-    "title",
     "status",
     "n",
     "seq",
@@ -113,6 +111,7 @@ RUN_MOVED = (
     "attention",
 )
 RUN_CHANGE = change(RunRow, RUN_MOVED, ("number",))
+RUN_MIGRATED = change(RunRow, ("digest",), ("id",))
 
 STEP = upsert(StepRow)
 STEP_END = change(StepRow, ("status", "ended_at", "last", "error", "detail"), ("run", "path", "fence"))

@@ -50,7 +50,6 @@ class RunRow(SQLModel, table=True):
         Index("runs_step", "step"),
         Index("runs_attention", "seq", sqlite_where=Column("attention", Integer) != ""),
         Index("runs_parent", "parent", sqlite_where=Column("parent", Integer).isnot(None)),
-        Index("runs_rollout", "rollout", sqlite_where=Column("rollout", Integer) != ""),
     )
     number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     id: str = Field(unique=True)
@@ -70,7 +69,6 @@ class RunRow(SQLModel, table=True):
     gates: int = 0
     attention: str = ""
     parent: str | None = None
-    rollout: str = ""
     attributes: str = ""
 
 

@@ -268,7 +268,6 @@ STATEMENTS = (
         gates INTEGER NOT NULL,
         attention VARCHAR NOT NULL,
         parent VARCHAR,
-        rollout VARCHAR NOT NULL,
         attributes VARCHAR NOT NULL,
         PRIMARY KEY (number),
         UNIQUE (id)
@@ -279,9 +278,6 @@ STATEMENTS = (
     """,
     """
     CREATE INDEX runs_parent ON runs (parent) WHERE parent IS NOT NULL
-    """,
-    """
-    CREATE INDEX runs_rollout ON runs (rollout) WHERE rollout != ''
     """,
     """
     CREATE INDEX runs_status ON runs (status, seq)
