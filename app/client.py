@@ -49,6 +49,14 @@ class Client:
         self._opening = asyncio.Lock()
         self._warm = False
 
+    def act_as(self, person: str) -> None:
+        """From now on as another of the sandbox people (empty: as ourselves). What is under way keeps its actor."""
+        self.headers = headers(person)
+        if self._http is not None:
+            for name in ("X-Quarterdeck-As", "X-Quarterdeck-Via"):
+                self._http.headers.pop(name, None)
+            self._http.headers.update(self.headers)
+
     async def watch(self) -> WatchSnapshot:
         if self._warm:
             return await self._get("/v1/watch", WatchSnapshot)
@@ -121,7 +129,9 @@ class Client:
         http = await self._client()
         try:
             async with http.stream(
-                "GET", _path("/v1/feed", {"mode": "changes", "after": after}), timeout=httpx.Timeout(10.0, read=SILENCE_S)
+                "GET",
+                _path("/v1/feed", {"mode": "changes", "after": after}),
+                timeout=httpx.Timeout(10.0, read=SILENCE_S),
             ) as answer:
                 if answer.status_code >= 400:
                     await answer.aread()
@@ -158,7 +168,9 @@ class Client:
                 break
             except httpx.TransportError as error:
                 if not left or isinstance(error, httpx.TimeoutException):
-                    raise EngineUnreachable(f"no engine answers at {self.home.socket} ({type(error).__name__})") from error
+                    raise EngineUnreachable(
+                        f"no engine answers at {self.home.socket} ({type(error).__name__})"
+                    ) from error
                 await asyncio.sleep(0.05)
         if answer.status_code >= 400:
             raise _refused(answer)

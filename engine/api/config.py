@@ -63,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     policy: dict[str, Any] = {}
     socket: SocketSettings = SocketSettings()
     world: WorldSettings = WorldSettings()
+    zone: str = ""
+    """IANA zone of the site, for times shown to people; empty: that of the machine that shows them."""
     sync_s: float = 30.0
     """How often the fleet mirror is read again, in seconds of the engine's clock."""
 

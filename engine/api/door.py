@@ -170,5 +170,6 @@ class Door:
             runs_open=counts.get("runs_open", 0),
             gates_open=counts.get("gates_open", 0),
             clients=self.clients,
+            zone=self.settings.zone,
             connectors=self.health(),
         )

@@ -15,6 +15,8 @@ import pytest
 from app import wire
 from app.attach import Unreachable
 from app.client import Client, headers
+from engine.api import verbs
+from engine.capabilities import policy_file
 from engine.contract.client import EngineUnreachable, Refused
 from engine.contract.common import CommandAnswer, CommandRequest, Json
 from engine.contract.gates import GateDetail, GatePage
@@ -215,6 +217,20 @@ async def test_acting_as_somebody_exists_in_the_sandbox_only(tmp_path):
         status, _ = await ask(home, "run.suspend", head=headers("ada", script=True))
         assert status == 200
         assert (host.asked[0][2].id, host.asked[0][2].via) == ("ada", "script")
+
+
+async def test_a_client_may_change_whom_it_acts_as_in_the_sandbox(tmp_path):
+    async with serving(tmp_path, environment="sandbox") as (home, _host, _door):
+        client = Client(home)
+        assert (await client.me()).person == ME
+        for person in ("ada", "grace", ""):
+            client.act_as(person)
+            assert (await client.me()).person == (person or ME)
+        await client.close()
+
+
+def test_the_policy_and_the_door_know_the_same_verbs():
+    assert set(verbs.VERBS) == set(policy_file.VERBS)
 
 
 async def test_forwarded_headers_change_nothing(tmp_path, monkeypatch):
