@@ -364,6 +364,35 @@ def test_cancel_withdraws_what_waits_and_stops_the_items_of_maps() -> None:
     assert rig.state.status == "cancelled"
 
 
+def test_what_is_in_flight_is_asked_to_stop_once() -> None:
+    spec = Map(over="${[1, 2, 3]}", start="m.a", parallel=3)
+    rig = Rig(flow(Step(id="m", kind="map", map=spec), action("m.a"))).start()
+    rig.do(c.Cancel(by="ana"))
+    rig.complete("m#0.a")
+    rig.complete("m#1.a")
+    asked = [one.scope for one in rig.of(e.StepCancelRequested) if one.scope]
+    assert sorted(asked) == ["m#0", "m#1", "m#2"] and rig.state.open
+    rig.complete("m#2.a")
+    assert rig.state.status == "cancelled"
+
+
+@pytest.mark.parametrize("undone", [True, False])
+def test_after_a_cancel_on_failure_runs_only_if_something_could_not_be_undone(undone: bool) -> None:
+    no_retry = Compensate(action="undo", retry=Retry(attempts=1))
+    tell = action("on_failure.tell")
+    rig = Rig(flow(action("a", compensate=no_retry), tell, on_failure=OnFailure(start="on_failure.tell"))).start()
+    rig.do(c.Cancel(by="ana"))
+    rig.complete("a")
+    if undone:
+        rig.complete("a")
+        assert rig.state.status == "cancelled"
+    else:
+        rig.fail("a", "Blocked")
+        assert rig.phase("on_failure.tell") == "call"
+        rig.complete("on_failure.tell")
+        assert rig.state.status == "cancelled"
+
+
 @pytest.mark.parametrize(("mode", "asked"), [("cancel", True), ("wait", False)])
 def test_cancel_treats_a_child_as_declared(mode: str, asked: bool) -> None:
     from engine.core.definition import Child

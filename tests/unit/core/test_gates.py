@@ -173,6 +173,7 @@ def test_new_evidence_voids_the_votes_that_did_not_see_it() -> None:
     rig.do(c.UpdateEvidence(gate=rig.gate(), evidence={"v": "1.0"}))
     assert not rig.of(e.EvidenceChanged), "the same evidence is no change"
     rig.do(c.UpdateEvidence(gate=rig.gate(), evidence={"v": "1.0", "late": 1}))
+    assert [vote.void for vote in rig.token("ask").question.votes] == [True]  # type: ignore[union-attr]
     rig.vote(voter("mia", "manager"))
     assert rig.phase("ask") == "gate", "only one vote saw what stands"
     rig.vote(MANAGER, digest=old)
@@ -321,3 +322,37 @@ def test_lists_can_say_beforehand_why_a_person_may_not_answer() -> None:
     assert "excluded" in why_not(question, voter("ana", "manager"), rig.now)
     assert "role manager" in why_not(question, voter("eve"), rig.now)
     assert "over" in why_not(question, MANAGER, 9e9)
+
+
+def test_a_ballot_of_an_excluded_person_does_not_count_however_it_got_there() -> None:
+    def question(*votes: Ballot) -> Question:
+        seat = {"role": "m", "count": 1}
+        return Question(
+            id="g",
+            kind="",
+            question="",
+            seats=(seat,),
+            excluded=("ana",),
+            evidence={},
+            digest="d",
+            opened=0,
+            expires=9,
+            votes=list(votes),
+        )
+
+    def ballot(person: str, giver: str | None = None) -> Ballot:
+        return Ballot(person=person, answer="approve", digest="d", at=0, roles=("m",), on_behalf_of=giver)
+
+    assert filled(question(ballot("max")))
+    assert not filled(question(ballot("ana")))
+    assert not filled(question(ballot("max", "ana")))
+
+
+def test_only_the_newest_vote_of_a_person_is_kept() -> None:
+    rig = Rig(gate(Seat(role="manager", count=2))).start()
+    for evidence in ({"v": 1}, {"v": 2}, {"v": 3}):
+        rig.vote(MANAGER)
+        rig.do(c.UpdateEvidence(gate=rig.gate(), evidence=evidence))
+    rig.vote(MANAGER)
+    assert len(rig.token("ask").question.votes) == 1  # type: ignore[union-attr]
+    assert rig.phase("ask") == "gate"
