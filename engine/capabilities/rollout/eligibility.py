@@ -50,6 +50,11 @@ def install_refusal(robot: Robot, *, min_battery: float) -> str:
     return ""
 
 
+def steady(reason: str) -> str:
+    """A reason without its changing number, so that reasons can be counted and a falling battery is no news."""
+    return "battery low and not charging" if reason.startswith("battery ") and "below" in reason else reason
+
+
 def incompatibility(robot: Robot, release: Release) -> str:
     """Why the release is not for this robot. A release that names no hardware is for all."""
     if not release.models:
@@ -119,9 +124,7 @@ def preflight(
         else:
             feasible += 1
         if wait := install_refusal(robot, min_battery=min_battery):
-            later[wait.partition(":")[0].partition(" 0")[0]] = (
-                later.get(wait.partition(":")[0].partition(" 0")[0], 0) + 1
-            )
+            later[steady(wait)] = later.get(steady(wait), 0) + 1
         else:
             ready += 1
     return {

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.capabilities.ports import InstallReport, Robot
-from engine.capabilities.rollout.eligibility import install_refusal, offline
+from engine.capabilities.rollout.eligibility import install_refusal, offline, steady
 from engine.core.verdicts import Tally, install_verdict
 
 Json = Any
@@ -197,12 +197,7 @@ def _waiting(old: Memory, robot: Robot | None, stage: Mapping[str, Json]) -> Mem
     if robot is None or offline(robot):
         return Memory(state="offline", reason="offline")
     reason = install_refusal(robot, min_battery=stage["rules"]["min_battery"])
-    return Memory(state="deferred", reason=_steady(reason)) if reason else Memory(state="eligible")
-
-
-def _steady(reason: str) -> str:
-    """A reason without its changing number, so that a falling battery is not a change in every sample."""
-    return "battery low and not charging" if reason.startswith("battery ") and "below" in reason else reason
+    return Memory(state="deferred", reason=steady(reason)) if reason else Memory(state="eligible")
 
 
 def _admitted(

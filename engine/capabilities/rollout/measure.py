@@ -128,7 +128,10 @@ async def _tracks(
     rough = [described["heartbeats"], described["tasks"], *(s["total"] for s in described["continuous"])]
     found = await asyncio.gather(
         *(signals.range(metric, first, now, step, names) for metric in fine),
-        *(signals.range(metric, now - coarse * int((now - first) / coarse), now, coarse, names) for metric in rough),
+        *(
+            signals.range(metric, now - coarse * (int((now - first) / coarse) + 1), now, coarse, names)
+            for metric in rough
+        ),
     )
     by_metric: dict[str, Series] = dict(zip([*fine, *rough], found, strict=True))
     tracks: list[Track] = []
@@ -153,7 +156,7 @@ async def _tracks(
             if tasks >= 3 and total > 0:
                 levels[signal["name"]] = total / tasks
         expected = max(0.0, (now - begin) / float(rules["heartbeat"]))
-        heard = min(expected, increase(by_metric[described["heartbeats"]].get(name, ()), begin, lead=coarse))
+        heard = min(expected, increase(by_metric[described["heartbeats"]].get(name, ()), begin))
         tracks.append(
             Track(
                 robot=name,
@@ -170,28 +173,30 @@ async def _tracks(
 
 
 def rises(points: Sequence[Sample], begin: float) -> list[tuple[float, float]]:
-    """(time, increase) of a counter between neighbouring points after `begin`. A fall is a restart from zero."""
-    found: list[tuple[float, float]] = []
-    for previous, point in itertools.pairwise(points):
-        if point.t <= begin:
-            continue
-        rise = point.value - previous.value if point.value >= previous.value else point.value
-        if previous.t < begin:
-            # the warm-up ended inside this interval: its share before that is not counted
-            rise *= (point.t - begin) / (point.t - previous.t)
-        if rise > 0:
-            found.append((point.t, rise))
-    return found
-
-
-def increase(points: Sequence[Sample], begin: float, lead: float = 0.0) -> float:
-    """The whole increase since `begin`. With `lead`, the unseen stretch before the first point counts at the pace after it
-    (a coarse grid must not look like silence), as long as it is no longer than that.
+    """(time, increase) of a counter between neighbouring points from `begin` on. A fall is a restart from zero. The
+    interval in which the warm-up ended belongs to it: what happened there can't be told apart.
     """
-    grown = sum(rise for _, rise in rises(points, begin))
-    if lead and points and points[0].t > begin and points[0].t - begin <= lead and points[-1].t > points[0].t:
-        grown *= 1 + (points[0].t - begin) / (points[-1].t - points[0].t)
+    return [
+        (point.t, _rise(before, point))
+        for before, point in itertools.pairwise(points)
+        if before.t >= begin and _rise(before, point) > 0
+    ]
+
+
+def increase(points: Sequence[Sample], begin: float) -> float:
+    """How much a steady counter has grown since `begin`. The stretch between `begin` and the nearest points of a coarse grid
+    counts at the pace of the interval it lies in, or of the whole when it lies before the first point: a grid is no silence.
+    """
+    grown = 0.0
+    for before, point in itertools.pairwise(points):
+        if point.t > begin:
+            share = 1.0 if before.t >= begin else (point.t - begin) / (point.t - before.t)
+            grown += share * _rise(before, point)
     return grown
+
+
+def _rise(before: Sample, point: Sample) -> float:
+    return point.value - before.value if point.value >= before.value else point.value
 
 
 def _aligned(canary: Hours, control: Hours) -> list[tuple[float, dict[str, float], dict[str, float]]]:
