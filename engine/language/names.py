@@ -8,6 +8,7 @@ the author knows that x may be absent.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from engine.core.evaluator import ExpressionError
 from engine.language.draft import Draft, Edge, Scope, Step
@@ -64,13 +65,15 @@ def check(draft: Draft) -> None:
     for site in draft.reader.sites:
         scope, step = homes.get(site.owner, (None, None))
         for expression in expressions(site):
+            guards = _guards(expression) | _guards_of(step)
             for path, asked in ((r.path, r.asked) for r in expression.reading.references):
+                if not asked:
+                    _given(draft, site, path, scope, guards)
                 if scope is None or step is None:
                     _outside(draft, site, path)
                 else:
                     _inside(draft, site, path, scope, step)
                     if path[0] == "steps" and len(path) > 1:
-                        guards = _guards(expression) | _guards_of(step)
                         _produced(
                             draft,
                             site,
@@ -78,7 +81,7 @@ def check(draft: Draft) -> None:
                             scope=scope,
                             step=step,
                             facts=facts[id(scope)][step.name],
-                            guards=guards,
+                            guards={guard[1] for guard in guards if guard[0] == "steps"},
                         )
 
 
@@ -181,12 +184,29 @@ def _same_condition(source: Step, step: Step, name: str, facts: Facts) -> bool:
     return condition is not None and condition == step.values.get("when") and (name, "if") in facts
 
 
-def _guards(expression: Expression) -> set[str]:
-    return {path[1] for _, path in expression.reading.asked if path[0] == "steps"}
+def _given(draft: Draft, site: Site, path: tuple[str, ...], scope: Scope | None, guards: set[tuple[str, ...]]) -> None:
+    """An input or a form's field that may be left out, and has no default, is absent when it was."""
+    field: Mapping[str, Any] | None = None
+    if path[0] == "inputs" and len(path) > 1:
+        field, name = draft.values.get("inputs", {}).get(path[1]), path[:2]
+    elif path[0] == "steps" and path[2:3] == ("form",) and len(path) > 3 and scope is not None:
+        source = scope.find(path[1])
+        field, name = source.values.get("form", {}).get(path[3]) if source is not None else None, path[:4]
+    if field is None or field.get("required") is not False or field.get("default") is not None:
+        return
+    if not any(guard[: len(name)] == name for guard in guards):
+        shown = ".".join(name)
+        draft.error(
+            site.field, f"{shown} may be left out", f"guard it: has({shown}) ? {shown} : …, or give it a default"
+        )
 
 
-def _guards_of(step: Step) -> set[str]:
-    condition = step.values.get("when")
+def _guards(expression: Expression) -> set[tuple[str, ...]]:
+    return {path for _, path in expression.reading.asked}
+
+
+def _guards_of(step: Step | None) -> set[tuple[str, ...]]:
+    condition = step.values.get("when") if step is not None else None
     if condition is None:
         return set()
     try:

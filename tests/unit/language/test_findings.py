@@ -571,6 +571,25 @@ NAMES = [
         "'one' may not have ended well",
     ),
     Broken(
+        "an input that may be left out",
+        step("{emit: a.b, when: inputs.count > 1}").replace("default: 3", "required: false"),
+        10,
+        "steps.one.when",
+        "inputs.count may be left out",
+        "has(inputs.count)",
+    ),
+    Broken(
+        "a form's field that may be left out",
+        steps(
+            "ask: " + GATE + ", form: {n: {type: integer, required: false}}}",
+            "two: {emit: a.b, when: steps.ask.form.n > 1}",
+        ),
+        11,
+        "steps.two.when",
+        "steps.ask.form.n may be left out",
+        "has(steps.ask.form.n)",
+    ),
+    Broken(
         "own output in compensate",
         step(
             "{action: fleet.install, with: {release: a}, compensate: {action: fleet.install, with: {release: '${steps.one.output.old}'}}}"
