@@ -18,7 +18,7 @@ NEVER = math.inf
 HOUR = 3600.0
 LOCALIZATION_PER_H = 0.0003  # the old software loses localisation 3 times in 10,000 h; the new one fixes that
 SPECIAL = (("SEMIAUTOMATIC", 0.35), ("MANUAL", 0.45), ("TEACH_IN", 0.08), ("SERVICE", 0.12))
-DRAIN_PER_H, CHARGE_PER_H, REST_PER_H = 0.11, 0.95, 0.015
+DRAIN_PER_H, CHARGE_PER_H, REST_PER_H = 0.075, 0.95, 0.01  # a charge lasts a shift with half in reserve
 
 
 class Device:
@@ -95,7 +95,7 @@ class Robot:
             "agent": NEVER,
             "dark": NEVER,
         }
-        level = self._streams["duty"].uniform(0.45, 0.95)
+        level = self._streams["duty"].uniform(0.65, 0.95)
         self.line = Timeline(
             Segment(t0, "AUTOMATIC", self.online, self.online, version, False, 0.0, 0.0, level, 0.0, 0.0, t0 - 86400.0)
         )

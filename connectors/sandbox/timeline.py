@@ -11,7 +11,7 @@ from bisect import bisect_right
 from msgspec import Struct
 
 HEARTBEAT_S = 30.0  # VDA 5050: a state message at least every 30 s
-WORKING_PART = 0.72  # of a task's cycle; the rest is waiting for the next order
+WORKING_PART = 0.55  # of a task's cycle; the rest is waiting for the next order
 
 
 class Segment(Struct, frozen=True):
