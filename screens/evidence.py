@@ -17,6 +17,8 @@ from screens.widgets.parts import Part, plain
 ROWS = 40
 COLUMNS = 8
 DEPTH = 4
+MANY = 12
+"""Fields beyond this many run on in lines instead of standing one below the other."""
 EPOCH = 1_000_000_000.0
 
 
@@ -58,6 +60,12 @@ def _fields(fields: Mapping[str, Any], now: float, cells: int, depth: int) -> li
             out.append([" " * (2 * depth), (_words(name), "muted"), "  ", clean(value, 120)])
             continue
         note: Part = (f"{len(value)} rows", "muted") if not isinstance(value, Mapping) else ""
+        if isinstance(value, Mapping) and len(value) > MANY and not any(map(_is_nested, value.values())):
+            joined = ", ".join(
+                f"{_words(str(key))} {plain(scalar(str(key), item, now, brief=True))}" for key, item in value.items()
+            )
+            out.append([" " * (2 * depth), (_words(name), "muted"), "  ", clean(joined, 1_500)])
+            continue
         out.append([" " * (2 * depth), *layout.heading(_words(name), note)])
         out += _value(value, now, cells, depth + 1)
     return out
@@ -99,16 +107,22 @@ def scalar(name: str, value: Any, now: float, *, brief: bool = False) -> Part:
             return figures.number(value)
         return str(value)
     if isinstance(value, str):
-        if len(value) >= 40 and all(character in "0123456789abcdef" for character in value.removeprefix("sha256:")):
+        if len(value) >= 40 and all(character in "0123456789abcdef" for character in value.rpartition(":")[2]):
             return figures.short(value)
         return _toned(clean(value, 60 if brief else 400))
     if isinstance(value, Mapping):
         return clean(
             ", ".join(f"{_words(str(key))} {plain(scalar(str(key), item, now))}" for key, item in value.items()), 200
         )
-    items = [plain(scalar(name, item, now, brief=True)) for item in list(value)[:12]]
+    items = [_item(name, item, now) for item in list(value)[:12]]
     more = f", \u2026 {len(value) - 12} more" if len(value) > 12 else ""
     return ", ".join(items) + more if items else ("none", "muted")
+
+
+def _item(name: str, value: Any, now: float) -> str:
+    if isinstance(value, list | tuple):  # pairs, as look-alikes come
+        return " / ".join(plain(scalar(name, part, now, brief=True)) for part in value[:6])
+    return plain(scalar(name, value, now, brief=True))
 
 
 def _toned(text: str) -> Part:

@@ -83,7 +83,7 @@ def number(value: float | None) -> str:
     if value is None:
         return "-"
     size = abs(value)
-    if size >= 100:
+    if size >= 30:
         return f"{value:.0f}"
     if size >= 10:
         return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"
@@ -93,11 +93,16 @@ def number(value: float | None) -> str:
 def bounds(row: SignalRow) -> str:
     """`2.7 [1.3 5.2]`; what can't be had is left out, never invented."""
     if row.ratio is None:
-        return row.text or "-"
+        return said(row) or "-"
     if row.low is None and row.high is None:
-        return row.text or number(row.ratio)
+        return said(row) or number(row.ratio)
     high = "\u221e" if row.high is None or row.high == float("inf") else number(row.high)
     return f"{number(row.ratio)} [{number(row.low)} {high}]"
+
+
+def said(row: SignalRow) -> str:
+    """A signal's own words, without its name: that stands in the first column."""
+    return row.text.removeprefix(row.name).lstrip(" :,")
 
 
 def plural(n: int, word: str) -> str:
@@ -178,7 +183,7 @@ def counts(row: Counts, cells: int = 160) -> list[Part]:
 
 
 def short(digest: str, size: int = 12) -> str:
-    return digest.removeprefix("sha256:")[:size]
+    return digest.rpartition(":")[2][:size]
 
 
 def site_of(parts: list[str]) -> str:

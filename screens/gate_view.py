@@ -15,8 +15,8 @@ from screens.layout import Line
 from screens.model import coarse
 from screens.widgets.parts import Part
 
-STALE_S = 900.0
-"""Evidence older than this is pointed out; the engine decides what is too old to vote on."""
+STALE_S = 86_400.0
+"""Evidence older than a day is pointed out; whether it changed since is the digest's business."""
 
 
 def sentence(detail: GateDetail, now: float) -> Line:
@@ -87,12 +87,16 @@ def seats(detail: GateDetail, now: float) -> list[Line]:
     for seat in detail.seats:
         for index in range(seat.count):
             if index < len(seat.filled_by):
-                lines.append(["  ", "\u25cf ", seat.label, "  ", (seat.filled_by[index], "strong")])
+                lines.append(["  ", "\u25cf ", _seat(seat.label), "  ", (seat.filled_by[index], "strong")])
             else:
-                lines.append(["  ", ("\u25cb ", "caution"), seat.label, ("  open", "caution")])
+                lines.append(["  ", ("\u25cb ", "caution"), _seat(seat.label), ("  open", "caution")])
     if detail.who_can:
         lines.append(
-            [("  who can: ", "muted"), ", ".join(detail.who_can[:8]), "" if len(detail.who_can) <= 8 else ", \u2026"]
+            [
+                ("  who can: ", "muted"),
+                ", ".join(_seat(who) for who in detail.who_can[:8]),
+                "" if len(detail.who_can) <= 8 else ", \u2026",
+            ]
         )
     elif detail.gate.state == "open":
         lines.append([("  nobody known can fill the open seats", "alarm")])
@@ -183,6 +187,12 @@ def inbox_row(gate: GateSummary, now: float) -> tuple[layout.Cell, ...]:
         kind,
         coarse(max(0.0, now - gate.opened_at)),
     )
+
+
+def _seat(label: str) -> str:
+    """Each seat stands on a line of its own: `1 x role site-lead` says too much."""
+    head, times, rest = label.partition(" x ")
+    return (rest if times and head.isdigit() else label).removeprefix("role ")
 
 
 def _vote(vote: Any, now: float) -> Line:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from screens.figures import number
 from screens.widgets.parts import Part
@@ -50,6 +51,27 @@ def resample(values: Sequence[Value], size: int) -> list[Value]:
         last = max(first + 1, (column + 1) * count // size)
         here = finite(values[first:last])
         out.append(sum(here) / len(here) if here else None)
+    return out
+
+
+def evenly(times: Sequence[float], values: Sequence[Value], size: int) -> list[Value]:
+    """Values at `size` even steps from the first time to the last: each is held until the next one comes.
+
+    Where none came for more than two and a half usual intervals there is a hole: silence is not a value.
+    """
+    known = sorted(zip(times, values, strict=True), key=lambda pair: pair[0])
+    if len(known) < 2 or known[0][0] >= known[-1][0]:
+        return list(values)
+    gaps = sorted(after[0] - before[0] for before, after in pairwise(known))
+    patience = 2.5 * gaps[len(gaps) // 2] if len(gaps) > 2 else math.inf
+    first, last = known[0][0], known[-1][0]
+    out: list[Value] = []
+    at = 0
+    for step in range(size):
+        t = first + (last - first) * step / max(1, size - 1)
+        while at + 1 < len(known) and known[at + 1][0] <= t:
+            at += 1
+        out.append(known[at][1] if t - known[at][0] <= max(patience, (last - first) / max(1, size)) else None)
     return out
 
 

@@ -173,6 +173,14 @@ acts.register(
     ),
 )
 
+ORDER = (
+    *("failed", "rejected", "timed_out", "unknown", "rolling_back", "on_hold"),
+    *("rebooting", "installing", "downloading", "commit_pending", "notified"),
+    *("rolled_back", "healthy", "deferred", "offline", "planned"),
+)
+"""What needs a look first, what moves, what is done, what has not begun."""
+RANK = {state: place for place, state in enumerate(ORDER)}
+
 ROBOT_COLUMNS = (
     Column("robot", 12, grow=1),
     Column("serial", 9),
@@ -440,11 +448,7 @@ class RolloutScreen(QScreen):
 
 
 def _robot_rows(detail: RolloutDetail, now: float) -> list[tuple[str, Cells]]:
-    order = {
-        state: place
-        for place, state in enumerate(("failed", "rejected", "timed_out", "unknown", "rolling_back", "on_hold"))
-    }
-    robots = sorted(detail.robots, key=lambda robot: (order.get(robot.state, 9), robot.robot))
+    robots = sorted(detail.robots, key=lambda robot: (RANK.get(robot.state, len(ORDER)), robot.robot))
     return [(robot.robot, robot_cells(robot, now)) for robot in robots]
 
 

@@ -36,8 +36,8 @@ def trend(detail: RolloutDetail, cells: int, *, ascii: bool = False) -> list[Lin
     """The first signal in one line: canary and control on one scale, then E. The plots proper are a key away."""
     if not detail.series or not detail.series[0].points:
         return []
-    points = detail.series[0].points
-    canary, control, e = [p.canary for p in points], [p.control for p in points], [p.e for p in points]
+    series = detail.series[0]
+    canary, control, e = _timed(series, "canary", cells), _timed(series, "control", cells), _timed(series, "e", cells)
     top = max([0.0, *plots.finite(canary), *plots.finite(control)])
     size = max(8, min(20, (cells - 52) // 3))
     line: Line = [
@@ -65,8 +65,7 @@ def trend(detail: RolloutDetail, cells: int, *, ascii: bool = False) -> list[Lin
 
 
 def _plot(series: Series, now: float, cells: int, *, rows: int, ascii: bool) -> list[Line]:
-    points = series.points
-    canary, control = [point.canary for point in points], [point.control for point in points]
+    canary, control = _timed(series, "canary", cells), _timed(series, "control", cells)
     line: Line = [(series.name, "strong"), (f" {series.unit}  ", "muted")]
     line += [
         ("*" if ascii else "\u28e4", "key"),
@@ -74,7 +73,7 @@ def _plot(series: Series, now: float, cells: int, *, rows: int, ascii: bool) -> 
         ("-" if ascii else "\u2500", "muted"),
         f" control {_last(control)}",
     ]
-    low, high = [point.low for point in points], [point.high for point in points]
+    low, high = _timed(series, "low", cells), _timed(series, "high", cells)
     banded = bool(plots.finite(low) and plots.finite(high))
     if banded:
         line = layout.if_room(line, [("  . band" if ascii else "  \u2591 its bounds", "muted")], cells)
@@ -86,7 +85,7 @@ def _plot(series: Series, now: float, cells: int, *, rows: int, ascii: bool) -> 
 
 
 def _e_plot(series: Series, alarm: float, now: float, cells: int, *, rows: int, ascii: bool) -> list[Line]:
-    values = [point.e for point in series.points]
+    values = _timed(series, "e", cells)
     line: Line = [
         ("E", "strong"),
         (" evidence against the canary, log scale  ", "muted"),
@@ -105,6 +104,12 @@ def _e_plot(series: Series, alarm: float, now: float, cells: int, *, rows: int, 
         times=_times(series, now),
     )
     return [line, *lines]
+
+
+def _timed(series: Series, name: str, cells: int) -> list[float | None]:
+    """One curve at even steps of time, fine enough for braille."""
+    points = series.points
+    return plots.evenly([point.t for point in points], [getattr(point, name) for point in points], 2 * cells)
 
 
 def _times(series: Series, now: float) -> tuple[str, str]:

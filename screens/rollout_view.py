@@ -16,6 +16,9 @@ from screens.widgets.parts import Part
 
 BAD = ("failed", "rejected", "timed_out", "unknown")
 FINISHED = ("healthy", "failed", "rejected", "timed_out", "rolled_back", "rolling_back")
+FINAL = ("completed", "completed_with_exceptions", "rolled_back", "rollback_incomplete", "aborted", "failed")
+SECONDS = ("soak", "settle", "robot_timeout")
+"""Policy values that are durations."""
 E_ALARM = 20.0
 
 
@@ -94,7 +97,7 @@ def signals(detail: RolloutDetail, cells: int) -> list[Line]:
         if row.coverage is not None and row.coverage < least:
             cover = (figures.percent(row.coverage), "caution")
         name: Part = (row.name, "strong") if row.flag in ("!", "?") else row.name
-        note = row.text if row.ratio is not None and (row.low is not None or row.high is not None) else ""
+        note = figures.said(row) if row.ratio is not None and (row.low is not None or row.high is not None) else ""
         rows.append(
             [
                 figures.GLYPHS.get(row.flag, row.flag),
@@ -254,7 +257,8 @@ def facts(
     lines += [line for line in (strata(detail, cells),) if line]
     lines += rollback(detail)
     lines += pause(detail)
-    lines += soak(stage, now, cells)
+    if detail.rollout.state not in FINAL:
+        lines += soak(stage, now, cells)
     lines += stakes(detail)
     lines += waits(detail)
     if roomy:
@@ -287,7 +291,7 @@ def why(detail: RolloutDetail, now: float, cells: int) -> list[Line]:
     newest = detail.verdicts[-1]
     lines += _verdict(newest, now)
     if detail.policy:
-        text = "  ".join(f"{key} {_flat(value)}" for key, value in detail.policy.items())
+        text = "  ".join(f"{key} {_policy(key, value)}" for key, value in detail.policy.items())
         lines.append([("policy: ", "muted"), text])
     lines.append(
         [
@@ -320,8 +324,11 @@ def _verdict(verdict: Verdict, now: float) -> list[Line]:
     if verdict.inputs_digest:
         head.append((f"  inputs {figures.short(verdict.inputs_digest)} revision {verdict.revision}", "muted"))
     lines = [head]
-    for reason in verdict.reasons:
+    named = any("FAIL" in reason or "INCONCLUSIVE" in reason for reason in verdict.reasons)
+    for place, reason in enumerate(verdict.reasons):
         tone = "alarm" if "FAIL" in reason else "caution" if "INCONCLUSIVE" in reason else ""
+        if not named and not place:  # the first reason is the one that decided
+            tone = {"FAIL": "alarm", "INCONCLUSIVE": "caution"}.get(verdict.word, "")
         glyph = "\u2717" if tone == "alarm" else "?" if tone == "caution" else "\u00b7"
         lines.append(["  ", (glyph, tone) if tone else glyph, " ", (reason, tone) if tone else reason])
     return lines
@@ -340,7 +347,8 @@ def split(detail: RolloutDetail, by: str, cells: int) -> list[Line]:
         done = [robot for robot in robots if robot.state in FINISHED]
         bad = [robot for robot in done if robot.state in ("failed", "rejected", "timed_out")]
         away = sum(robot.state in ("offline", "deferred") for robot in robots)
-        back = sum(robot.rollback == "feasible" for robot in robots)
+        new = [robot for robot in robots if robot.reported == robot.to_version]
+        back = sum(robot.rollback == "feasible" for robot in new)
         failed: Part = (figures.share(len(bad), len(done)), "alarm") if bad else figures.share(0, len(done))
         rows.append(
             [
@@ -350,13 +358,13 @@ def split(detail: RolloutDetail, by: str, cells: int) -> list[Line]:
                 str(away),
                 str(len(done)),
                 failed,
-                f"{back}/{len(robots)}",
+                f"{back}/{len(new)}",
             ]
         )
     lines = layout.table(
         rows,
         cells,
-        head=["", by, "robots", "away", "executed", "failed/executed", "can go back"],
+        head=["", by, "robots", "away", "executed", "failed/executed", "new: can go back"],
         right=frozenset({2, 3, 4, 5, 6}),
     )
     if detail.worst:
@@ -378,10 +386,20 @@ def policy_number(value: object, default: float) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
 
 
+def _policy(key: str, value: object) -> str:
+    """A policy value for people: durations as such, numbers without noise."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = key in SECONDS or key.endswith("_s")
+        return figures.minutes(float(value)).lstrip("~") if seconds else f"{value:g}"
+    return _flat(value)
+
+
 def _flat(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_flat(item)}" for key, item in value.items())
-    return str(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "none" if value is None else str(value)
 
 
 def _some(items: Sequence[str], most: int) -> str:
