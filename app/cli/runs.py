@@ -145,7 +145,6 @@ def line(event: EventView) -> str:
 def _verb(name: str, verb: str, says: str, done: str, *parameters: Any, build: Callable[..., dict[str, Json]]) -> None:
     """One verb on one run as a command: they differ in their arguments alone."""
 
-    @click.argument("run")
     @click.option("--dry-run", is_flag=True, help="Say what would happen.")
     @click.option("--id", "ident", default="", help="Idempotence: the same id is done once.")
     @options
@@ -159,7 +158,7 @@ def _verb(name: str, verb: str, says: str, done: str, *parameters: Any, build: C
             answer = session.command(verb, run, args, preview=dry_run, id=ident)
         session.done(answer, f"{plain.clean(run)} {done}")
 
-    for parameter in reversed(parameters):
+    for parameter in (*reversed(parameters), click.argument("run")):  # what is put on last stands first
         command = parameter(command)
     runs.command(name, help=says)(command)
 

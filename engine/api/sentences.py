@@ -45,6 +45,7 @@ _NOISE = frozenset(
         "LockAcquired",
         "LockReleased",
         "StepDeferred",
+        "StepLeft",
     }
 )
 
@@ -135,6 +136,17 @@ def _child_ended(d: Data) -> tuple[str, str]:
     return f"child {d['child']} {d['status']}", "info" if d["status"] == "completed" else "warning"
 
 
+def _lock_waited(d: Data) -> tuple[str, str]:
+    holders = d.get("holders") or ()
+    if not holders:
+        return f"asks for {_cut(d['key'])}", "info"
+    return f"waits for {_cut(d['key'])}, held by {', '.join(map(str, holders))}", "notice"
+
+
+def _published(d: Data) -> tuple[str, str]:
+    return _emitted({"event": d["event"], "subject": d.get("subject")})
+
+
 def _plain(text: Callable[[Data], str], level: str = "info") -> Callable[[Data], tuple[str, str]]:
     return lambda d: (text(d), level)
 
@@ -158,6 +170,10 @@ _SENTENCES: dict[str, Callable[[Data], tuple[str, str]]] = {
     "StepDeferred": _plain(lambda d: f"{_path(d)} waits for its target: {_cut(d['reason'])}"),
     "StepSkipped": _plain(lambda d: f"{_path(d)} skipped{_by(d)}{_because(d)}", "notice"),
     "StepCancelled": _plain(lambda d: f"{_path(d)} cancelled{_because(d)}", "notice"),
+    "StepCancelRequested": _plain(lambda d: f"{_path(d)} is asked to stop; its answer is waited for"),
+    "StepLeft": _plain(lambda d: f"{_path(d)} left for {d['goto']}"),
+    "CompensationFailed": _plain(lambda d: f"{_path(d)} could not be undone: {_why(d)}", "alarm"),
+    "ItemCancelled": _plain(lambda d: f"{_path(d)} item {d['index'] + 1} stopped", "notice"),
     "ResultRefused": _plain(lambda d: f"a late answer for {_path(d)} was refused{_because(d)}", "warning"),
     "FallbackTaken": _plain(lambda d: f"{_path(d)} failed ({_why(d)}), went on with {d['goto']}", "warning"),
     "ErrorRaised": _plain(lambda d: f"{_path(d)} ends with {_why(d)}", "warning"),
@@ -213,5 +229,9 @@ _SENTENCES: dict[str, Callable[[Data], tuple[str, str]]] = {
     "RunFailed": _plain(lambda d: f"failed: {_why(d)}", "alarm"),
     "RunCancelled": _plain(lambda d: f"cancelled{_by(d)}{_because(d)}", "warning"),
     "RunTerminated": _plain(lambda d: f"terminated{_by(d)}{_because(d)}", "warning"),
+    "EngineStarted": _plain(lambda d: f"the engine started (epoch {d.get('epoch', '?')})", "notice"),
+    "EngineStopped": _plain(lambda d: "the engine stopped", "notice"),
+    "WorkflowRegistered": _plain(lambda d: f"{d['workflow']} version {d['version']} is registered", "notice"),
+    "EventPublished": _published,
     "RunTimedOut": _plain(lambda d: "ran out of time", "alarm"),
 }
