@@ -91,14 +91,20 @@ def terminate(d: Deciding, command: c.Terminate) -> None:
     """Ends the run now and undoes nothing. What is in flight is told to stop; its answer will be refused, and kept."""
     if not _open(d, "Terminate", command.by):
         return
-    for scope in sorted(d.state.tokens):
-        token = d.state.tokens[scope]
+    undoing = d.state.undoing
+    for token in [undoing] if undoing is not None else [d.state.tokens[scope] for scope in sorted(d.state.tokens)]:
         withdraw_question(d, token, "the run was terminated")
-        if d.state.undoing is None:
-            d.disarm_all(token)
+        d.disarm_all(token)
         if token.phase == s.CALL or (token.phase == s.CHILD and token.child is not None):
-            child = token.child.id if token.child is not None else None
-            d.emit(e.StepCancelRequested(scope=scope, step=token.step, fence=token.fence, child=child, stop=True))
+            d.emit(
+                e.StepCancelRequested(
+                    scope=token.scope,
+                    step=token.step,
+                    fence=token.fence,
+                    child=token.child.id if token.child is not None else None,
+                    stop=True,
+                )
+            )
     let_go(d)
     d.emit(e.RunTerminated(at=d.now, by=command.by, reason=command.reason))
 

@@ -165,7 +165,7 @@ def _step_cancelled(state: State, event: e.StepCancelled) -> None:
 
 
 def _cancel_step(state: State, event: e.StepCancelRequested) -> None:
-    token = state.tokens[event.scope]
+    token = _holder(state, event.scope)
     token.stopping = True
     if event.stop:
         token.leave = s.Leave()
@@ -174,7 +174,9 @@ def _cancel_step(state: State, event: e.StepCancelRequested) -> None:
 
 
 def _step_timed_out(state: State, event: e.StepTimedOut) -> None:
-    state.tokens[event.scope].leave = s.Leave(timeout=True)
+    token = state.tokens[event.scope]
+    token.leave = s.Leave(timeout=True)
+    _cut_short(token, "timed_out")
 
 
 def _go(token: Token, target: str) -> None:
@@ -272,6 +274,7 @@ def _received(state: State, event: e.EventReceived) -> None:
 def _interrupted(state: State, event: e.InterruptTaken) -> None:
     token = state.tokens[event.scope]
     token.leave = s.Leave(goto=event.goto, raise_=event.raise_, event=event.event)
+    _cut_short(token, "interrupted")
     token.event = {"event": event.event, "id": event.id, "data": event.data, "by": event.by}
 
 
@@ -298,6 +301,17 @@ def _judged(state: State, event: e.SampleJudged) -> None:
         seen.sample = event.sample
         seen.fails += event.verdict == "fail"
         seen.unsures += event.verdict == "unsure"
+    if token.leave is not None:
+        _cut_short(token, token.results.get(_name(token.step), {}).get("verdict", "interrupted"))
+
+
+def _cut_short(token: Token, verdict: str) -> None:
+    """An observation that is left leaves its newest sample behind, so that a later visit can go on from it."""
+    seen = token.observation
+    if seen is not None:
+        name = _name(token.step)
+        output = token.results.get(name, {}).get("output") if seen.sample is None else seen.sample
+        token.results[name] = {"output": output, "verdict": verdict, "samples": seen.samples, "reason": ""}
 
 
 def _concluded(state: State, event: e.ObservationConcluded) -> None:

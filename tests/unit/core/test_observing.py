@@ -8,7 +8,7 @@ import pytest
 
 from engine.core import commands as c
 from engine.core import events as e
-from engine.core.definition import Catch, Limits, Observe, Step
+from engine.core.definition import Catch, Interrupt, Limits, Observe, Step, Wait
 from tests.unit.core.rig import Rig, action, flow
 
 
@@ -143,3 +143,23 @@ def test_cancel_waits_for_the_sample_on_its_way() -> None:
     assert rig.state.open
     sample(rig, {"ok": True})
     assert rig.state.status == "cancelled" and verdict(rig) == "open"
+
+
+def test_an_interrupted_observation_leaves_its_newest_sample_for_the_next_visit() -> None:
+    step = Step(
+        id="o",
+        kind="observe",
+        observe=Observe(source="health", every=10.0, pass_="sample.ok"),
+        with_={"before": "${sample if sample else steps.get('o')}"},
+        interrupt=(Interrupt(event="pause", goto="held"),),
+    )
+    held = Step(id="held", kind="wait", wait=Wait(for_=5.0), next="o")
+    rig = Rig(flow(step, held)).start()
+    sample(rig, {"ok": False, "n": 1})
+    rig.fire("o", "sample")
+    rig.signal("pause")
+    sample(rig, {"ok": True, "n": 2})
+    assert rig.phase("held") == "wait" and verdict(rig) == "open", "asked to leave, it does not conclude"
+    rig.fire("held", "wait")
+    before = rig.of(e.StepScheduled)[-1].input["before"]
+    assert before == {"output": {"ok": True, "n": 2}, "verdict": "interrupted", "samples": 2, "reason": ""}

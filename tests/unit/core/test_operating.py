@@ -86,6 +86,19 @@ def test_undoing_is_never_held() -> None:
     assert rig.code == "in_flight" and not rig.state.suspended
 
 
+def test_terminating_an_undoing_leaves_no_timer_behind() -> None:
+    rig = Rig(flow(action("a", "fail", compensate=undo("a")))).start()
+    rig.complete("a")
+    rig.fail("a", "Down")
+    armed = rig.of(e.TimerArmed)[-1]
+    rig.do(c.Terminate(by="op", reason="stop it"))
+    cancelled = rig.of(e.TimerCancelled)[-1]
+    assert (armed.purpose, armed.fence) == (cancelled.purpose, cancelled.fence)
+    assert rig.state.status == "terminated" and [one.step for one in rig.state.undo] == ["a"], (
+        "what is not undone is kept"
+    )
+
+
 def test_retry_step_does_not_wait_for_the_backoff() -> None:
     rig = Rig(flow(action("a", retry=Retry(attempts=3, first=500.0, jitter="none")))).start()
     rig.do(c.RetryStep(by="op", path="a"))
