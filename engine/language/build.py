@@ -15,8 +15,8 @@ import msgspec
 from engine.core import definition as core
 from engine.language.signatures import ActionSignature, as_declared
 
-_DEFAULTED = {"action": ("timeout", "heartbeat", "retry"), "observe": ("timeout", "heartbeat", "retry")}
-"""Which of `defaults` go into which kinds: a gate's or a child's length is no technical time-out."""
+_DEFAULTED = {"action": ("timeout", "heartbeat", "retry"), "observe": ("heartbeat", "retry")}
+"""Which of `defaults` go into which kinds: how long a gate, a child or a whole observation takes is no technical time-out."""
 
 
 def definition(values: Mapping[str, Any], actions: Mapping[str, ActionSignature]) -> core.Definition:

@@ -303,7 +303,7 @@ KINDS["observe"] = _kind(
         "hold": Boolean(),
         "limits": LIMITS,
     },
-    "next with timeout heartbeat retry catch interrupt escalate",
+    "next with timeout heartbeat retry catch interrupt on_timeout escalate",
     required=("every", "pass"),
 )
 KINDS["choice"] = _kind(

@@ -252,8 +252,14 @@ def _facts(scope: Scope) -> dict[str, Facts]:
 
 
 def _left_behind(step: Step, edge: Edge) -> Iterator[tuple[str, str]]:
-    """What taking an edge makes sure of. A step that was interrupted or ran out of time leaves nothing; a gate answers."""
-    if edge.via == "interrupt" or (edge.via == "on_timeout" and step.kind != "gate"):
+    """What taking an edge makes sure of.
+
+    A step that was interrupted or ran out of time leaves nothing, but an observation what it saw, and a gate that
+    expired its answer.
+    """
+    if (edge.via == "interrupt" and step.kind != "observe") or (
+        edge.via == "on_timeout" and step.kind not in ("gate", "observe")
+    ):
         return
     yield step.name, ENDED
     if edge.via in ("next", "case"):

@@ -542,8 +542,8 @@ NAMES = [
     Broken(
         "used after an interrupt",
         steps(
-            "one: {observe: fleet.health, every: 1m, pass: sample.ok, interrupt: [{event: a.b, goto: two}]}",
-            "two: {emit: a.b, with: {x: '${steps.one.verdict}'}}",
+            "one: {wait: {event: a.c}, interrupt: [{event: a.b, goto: two}]}",
+            "two: {emit: a.b, with: {x: '${steps.one.output}'}}",
         ),
         11,
         "steps.two.with.x",
@@ -1050,6 +1050,10 @@ SOUND = {
     "what an observation saw is known after it failed": steps(
         "one: {observe: fleet.health, every: 1m, pass: sample.ok, catch: [{error: Fail, goto: two}]}",
         "two: {emit: a.b, with: {x: '${steps.one.output.rate}', verdict: '${steps.one.verdict}'}}",
+    ),
+    "what an observation saw is known after it was interrupted": steps(
+        "one: {observe: fleet.health, every: 1m, pass: sample.ok, interrupt: [{event: a.b, goto: two}]}",
+        "two: {emit: a.b, with: {x: '${steps.one.verdict}'}}",
     ),
     "outer names inside a map": steps(
         PLAN,

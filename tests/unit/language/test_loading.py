@@ -79,7 +79,7 @@ def test_every_key_arrives() -> None:
     )
     observe = inner.observe
     assert observe is not None and observe.hold and observe.min_samples == 3 and observe.limits.unsure == 2
-    assert inner.timeout == 600.0 and inner.retry.attempts == 3 and inner.effect == "read"
+    assert inner.timeout is None and inner.heartbeat == 30.0 and inner.retry.attempts == 3 and inner.effect == "read"
     deeper = made.steps["rounds.deeper"].map
     assert deeper is not None and deeper.over == [1, 2] and deeper.start == "rounds.deeper.most"
     child = made.steps["other"].child
