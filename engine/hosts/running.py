@@ -38,6 +38,8 @@ OUTPUT = 8 * 1024 * 1024
 DETAIL = 16_000
 SWEEP_S = 5.0
 """How often far deadlines are looked at; nearer ones have a timer of the loop."""
+PATIENCE_S = 20.0
+"""Real seconds an attempt gets at least, if its timeout is not shorter anyway: remote systems answer in real time."""
 UNWIND_S = 5.0
 """Real seconds an action gets to clean up after its time is up."""
 
@@ -273,6 +275,13 @@ class Running:
             self.loop.call_later(SWEEP_S, self._sweep)
 
 
+def _patience(clock: Clock, seconds: float) -> float:
+    """Real seconds an attempt gets for `seconds` of the engine's time. What it waits for is real, so a clock that runs
+    faster than life does not shorten it below `PATIENCE_S`.
+    """
+    return max(clock.real_duration(seconds), min(seconds, PATIENCE_S))
+
+
 class _Watch:
     """Cancels the task it is made in when the attempt's time is up or its heartbeat stops. Nearly every action has a
     timeout, so it is cheap: no task of its own, and the first look is put off to the sweep when there is time.
@@ -285,8 +294,8 @@ class _Watch:
         self._loop, self._context, self.up, self.armed = running.loop, context, "", False
         self._task = asyncio.current_task()
         now = context.beat = time.monotonic()
-        self._due = float("inf") if effect.timeout is None else now + clock.real_duration(effect.timeout)
-        self._beat = float("inf") if effect.heartbeat is None else clock.real_duration(effect.heartbeat)
+        self._due = float("inf") if effect.timeout is None else now + _patience(clock, effect.timeout)
+        self._beat = float("inf") if effect.heartbeat is None else _patience(clock, effect.heartbeat)
         self._words = (effect.timeout, effect.heartbeat)
         self._handle: asyncio.TimerHandle | None = None
         self.look_ahead(now)
