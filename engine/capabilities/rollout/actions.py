@@ -107,7 +107,7 @@ async def advance(context: Context, given: Input) -> Json:
     robots, reports = await _standing(context, stage["robots"], all_robots=True)
     found = look(
         stage=stage,
-        before=given.get("before"),
+        before=given.get("before") or given.get("earlier"),
         retried=given.get("retried"),
         reports=reports,
         robots=robots,
@@ -313,7 +313,7 @@ def actions() -> Mapping[str, Action]:
         ),
         Action(
             name="rollout.advance", run=advance, description="Tells eligible robots to install and reads where each stands.",
-            inputs=_STAGE | {"before": Param(required=False), "retried": Param(required=False)},
+            inputs=_STAGE | {"before": Param(required=False), "earlier": Param(required=False), "retried": Param(required=False)},
             outputs=_params(
                 stage="string", at="number", started="number", finished="boolean", verdict="object", counts="object", changes="array",
                 robots="object", settle_until="number", waits="array", sent="integer",
