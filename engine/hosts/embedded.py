@@ -457,7 +457,7 @@ class Host:
                 if not isinstance(effect, f.ArmTimer):  # the table arms them
                     self.carrier.do(live.run, effect, "recovery")
             count += 1
-            if count % 500 == 0:
+            if count % 2000 == 0:
                 await asyncio.sleep(0)  # the first runs already move while the last are read
         self.alarms.start()
         self.publishing.recover()

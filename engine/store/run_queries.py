@@ -16,9 +16,11 @@ from engine.contract.runs import RUN_STATUS, RunPage, RunSummary
 from engine.store.reading import Reading
 
 BUDGET_S = 0.010
-CHUNK = 1_500
+CHUNK = 400
 FEW = 2_000
 """Up to so many candidates of a status and workflow are looked at one by one: cheaper than any index."""
+OPEN_LOOK = 3_000
+"""How many of the newest open runs are looked at for a step of that name."""
 TOTAL_CAP = 10_000
 OPEN_STATUS = ("running", "waiting", "suspended", "compensating", "cancelling")
 
@@ -28,15 +30,6 @@ _NAMES = (
 )
 _COLUMNS = ", ".join(f"r.{name.strip()}" for name in _NAMES.split(","))
 _LIKE = "(r.id||' '||r.workflow||' '||r.title||' '||r.started_by||' '||r.attributes||' '||r.step) like ? escape '!'"
-
-_STEPS_LIKE = """
-with recursive names(step) as (
-  select min(step) from runs
-  union all
-  select (select min(step) from runs where step > names.step) from names where names.step is not null
-)
-select step from names where step like ? escape '!' limit 200
-"""
 
 
 def summary(row: Sequence[Any]) -> RunSummary:
@@ -99,12 +92,12 @@ class RunQueries:
             return RunPage(rows=tuple(map(summary, rows)), next=next_, total=total, total_exact=exact, as_of=now)
         rows = self._ranges(statuses, workflow, down, cursor, limit)
         full = len(rows) == limit
-        total = self._total(statuses, workflow)
+        total, cap = self._total(statuses, workflow), FEW if workflow else TOTAL_CAP
         return RunPage(
             rows=tuple(map(summary, rows)),
             next=str(rows[-1][14]) if full else None,
-            total=min(total, TOTAL_CAP),
-            total_exact=total <= TOTAL_CAP,
+            total=min(total, cap),
+            total_exact=total <= cap,
             as_of=now,
         )
 
@@ -124,6 +117,14 @@ class RunQueries:
     def _ranges(self, statuses: Sequence[str], workflow: str, down: bool, cursor: str, limit: int) -> list[Any]:
         bound = _number(cursor)
         direction, compare = ("desc", "<") if down else ("asc", ">")
+        if workflow and self._is_few("workflow = ?", [workflow]):
+            among, values = self._filter(statuses, workflow)
+            values.append((1 << 62 if down else 0) if bound is None else bound)
+            return self._reading.all(
+                f"select {_COLUMNS} from runs r indexed by runs_workflow where {among} and +r.seq {compare} ? "
+                f"order by +r.seq {direction} limit {limit}",
+                values,
+            )
         where, parameters = [], []
         for status in statuses:
             part = f"select {_NAMES} from runs where status = ?"
@@ -163,8 +164,9 @@ class RunQueries:
 
     def _total(self, statuses: Sequence[str], workflow: str) -> int:
         where, parameters = self._filter(statuses, workflow)
+        cap = TOTAL_CAP if not workflow else FEW
         row = self._reading.one(
-            f"select count(*) from (select 1 from runs r where {where} limit {TOTAL_CAP + 1})", parameters
+            f"select count(*) from (select 1 from runs r where {where} limit {cap + 1})", parameters
         )
         return int(row[0])
 
@@ -174,32 +176,34 @@ class RunQueries:
         bound = _number(cursor)
         if bound is None:
             bound = (1 << 62) if ask.down else 0
-        if ask.parameters:
-            few = self._reading.one(
-                f"select count(*) from (select 1 from runs r where {ask.where} limit {FEW + 1})", ask.parameters
-            )[0]
-            if few <= FEW:
-                return self._few(ask, bound, limit)
+        if ask.parameters and self._is_few(ask.where, ask.parameters):
+            return self._few(ask, bound, limit)
         found: list[Any] = []
         deadline = time.perf_counter() + BUDGET_S
-        steps = self._steps(ask.like) if ask.text else []
+        steps = self._steps(ask.text) if ask.text else []
         while True:
-            numbers = self._candidates(ask, steps, bound, limit if not ask.parameters and ask.text else CHUNK)
-            if not numbers:
-                return found, None
-            low, high = min(numbers[0], numbers[-1]), max(numbers[0], numbers[-1])
-            among = f"r.number in ({','.join(map(str, numbers))})" if ask.text else f"r.number between {low} and {high}"
-            rows = self._reading.all(
-                f"select {_COLUMNS} from runs r where {among} and {ask.where} order by r.number {ask.direction} "
-                f"limit {limit - len(found)}",
-                ask.parameters,
-            )
-            found.extend(rows)
+            chunk = limit if not ask.parameters and len(ask.text) >= 3 else CHUNK
+            numbers, upto = self._candidates(ask, steps, bound, chunk)
+            if numbers:
+                rows = self._reading.all(
+                    f"select {_COLUMNS} from runs r where r.number in ({','.join(map(str, numbers))}) and {ask.where} "
+                    f"order by r.number {ask.direction} limit {limit - len(found)}",
+                    ask.parameters,
+                )
+                found.extend(rows)
             if len(found) >= limit:
                 return found, str(found[-1][15])
-            bound = numbers[-1]
+            if upto is None:
+                return found, None
+            bound = upto
             if time.perf_counter() > deadline:
                 return found, str(bound)
+
+    def _is_few(self, where: str, parameters: Sequence[Any]) -> bool:
+        row = self._reading.one(
+            f"select count(*) from (select 1 from runs r where {where} limit {FEW + 1})", parameters
+        )
+        return int(row[0]) <= FEW
 
     def _few(self, ask: _Ask, bound: int, limit: int) -> tuple[list[Any], str | None]:
         text = f"and {_LIKE}" if ask.text else ""
@@ -210,34 +214,57 @@ class RunQueries:
         )
         return rows, str(rows[-1][15]) if len(rows) == limit else None
 
-    def _steps(self, like: str) -> list[str]:
-        """The current steps whose name holds the text: there are as many as definitions have steps, not as runs."""
-        return [row[0] for row in self._reading.all(_STEPS_LIKE, (like,)) if row[0]]
+    def _steps(self, text: str) -> list[str]:
+        """The steps whose name holds the text: there are as many as definitions have steps, not as runs."""
+        found: set[str] = set()
+        for (digest,) in self._reading.all("select digest from definitions"):
+            definition = self._reading.loader.definition(digest)
+            if definition is not None:
+                found.update(step for step in definition.steps if text.lower() in step.lower())
+        return sorted(found)[:200]
 
-    def _candidates(self, ask: _Ask, steps: list[str], bound: int, chunk: int) -> list[int]:
-        """The next run numbers that may match, in order; every number between the first and the last was considered."""
+    def _candidates(self, ask: _Ask, steps: list[str], bound: int, chunk: int) -> tuple[list[int], int | None]:
+        """The next run numbers that may match, and up to which number all were considered (None: to the end)."""
         tail = f"order by number {ask.direction} limit {chunk}"
-        if not ask.text:
-            return self._column(f"select number from runs where number {ask.compare} ? {tail}", (bound,))
-        parts: list[list[int]] = []
-        fresh = 0
-        if len(ask.text) >= 3:
-            phrase = '"' + ask.text.replace('"', '""') + '"'
-            parts.append(
+        if len(ask.text) < 3:  # too short for the index: a window of runs, one by one
+            window = self._column(f"select number from runs where number {ask.compare} ? {tail}", (bound,))
+            upto = window[-1] if len(window) == chunk else None
+            if not ask.text or not window:
+                return window, upto
+            low, high = min(window), max(window)
+            return (
                 self._column(
-                    f"select rowid from runs_text where runs_text match ? and rowid {ask.compare} ? "
-                    f"order by rowid {ask.direction} limit {chunk}",
-                    (phrase, bound),
-                )
+                    f"select number from runs r where number between {low} and {high} and {_LIKE}", (ask.like,)
+                ),
+                upto,
             )
-            indexed = self._reading.one("select rowid from runs_text order by rowid desc limit 1")
-            fresh = indexed[0] if indexed else 0
+        phrase = '"' + ask.text.replace('"', '""') + '"'
+        parts = [
+            self._column(
+                f"select rowid from runs_text where runs_text match ? and rowid {ask.compare} ? "
+                f"order by rowid {ask.direction} limit {chunk}",
+                (phrase, bound),
+            )
+        ]
+        indexed = self._reading.one("select rowid from runs_text order by rowid desc limit 1")
         newest = f"select r.number from runs r where r.number > ? and r.number {ask.compare} ? and {_LIKE} {tail}"
-        parts.append(self._column(newest, (fresh, bound, ask.like)))
-        for step in steps:
-            at_step = f"select number from runs where step = ? and number {ask.compare} ? {tail}"
-            parts.append(self._column(at_step, (step, bound)))
-        return sorted({number for part in parts for number in part}, reverse=ask.down)[:chunk]
+        parts.append(self._column(newest, (indexed[0] if indexed else 0, bound, ask.like)))
+        if steps:
+            parts.append(self._at_steps(ask, steps, bound, tail))
+        numbers = sorted({number for part in parts for number in part}, reverse=ask.down)[:chunk]
+        more = any(len(part) == chunk for part in parts) and bool(numbers)
+        return numbers, numbers[-1] if more else None
+
+    def _at_steps(self, ask: _Ask, steps: list[str], bound: int, tail: str) -> list[int]:
+        """Open runs that stand at one of these steps. No index knows the step (every commit would pay for it), so the
+        newest open ones are looked at."""
+        open_ = ",".join(f"'{status}'" for status in OPEN_STATUS)
+        marks = ",".join("?" * len(steps))
+        return self._column(
+            f"select number from (select number, step from runs where status in ({open_}) and number {ask.compare} ? "
+            f"order by seq desc limit {OPEN_LOOK}) where step in ({marks}) {tail}",
+            (bound, *steps),
+        )
 
     def _column(self, sql: str, parameters: Sequence[Any]) -> list[int]:
         return [row[0] for row in self._reading.all(sql, parameters)]

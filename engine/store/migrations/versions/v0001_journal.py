@@ -280,13 +280,10 @@ STATEMENTS = (
     CREATE INDEX runs_parent ON runs (parent) WHERE parent IS NOT NULL
     """,
     """
-    CREATE INDEX runs_status ON runs (status, seq)
+    CREATE INDEX runs_status ON runs (status, seq, workflow)
     """,
     """
-    CREATE INDEX runs_step ON runs (step)
-    """,
-    """
-    CREATE INDEX runs_workflow ON runs (workflow, status, seq)
+    CREATE INDEX runs_workflow ON runs (workflow)
     """,
     """
     CREATE TABLE snapshots (
