@@ -28,6 +28,8 @@ class Voter(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Start(Command, frozen=True, kw_only=True):
+    """Begins a run. Inputs are checked against the definition; one that does not fit leaves no trace but the refusal."""
+
     run: str
     inputs: dict[str, Json]
     by: str
@@ -53,6 +55,8 @@ class DenyLock(Command, frozen=True, kw_only=True):
 
 
 class MarkStarted(Command, frozen=True, kw_only=True):
+    """An `effect: once` action is about to be sent: recorded before the first byte."""
+
     scope: str
     step: str
     fence: int
@@ -93,6 +97,8 @@ class Defer(Command, frozen=True, kw_only=True):
 
 
 class FireTimer(Command, frozen=True, kw_only=True):
+    """An armed timer is due. One that is not armed any more loses."""
+
     scope: str
     step: str
     fence: int
@@ -109,6 +115,8 @@ class ReceiveEvent(Command, frozen=True, kw_only=True):
 
 
 class EndChild(Command, frozen=True, kw_only=True):
+    """A child run ended; `status` is `completed` or how else it ended."""
+
     scope: str
     step: str
     fence: int
@@ -119,6 +127,8 @@ class EndChild(Command, frozen=True, kw_only=True):
 
 
 class Vote(Command, frozen=True, kw_only=True):
+    """An answer at a gate, on the evidence whose digest it names."""
+
     gate: str
     voter: Voter
     answer: str
@@ -128,6 +138,8 @@ class Vote(Command, frozen=True, kw_only=True):
 
 
 class WithdrawVote(Command, frozen=True, kw_only=True):
+    """Takes the person's own vote back, while the gate is open."""
+
     gate: str
     voter: Voter
 
@@ -142,27 +154,37 @@ class Delegate(Command, frozen=True, kw_only=True):
 
 
 class Claim(Command, frozen=True, kw_only=True):
+    """Says who looks after the gate."""
+
     gate: str
     voter: Voter
 
 
 class AskInfo(Command, frozen=True, kw_only=True):
+    """Asks for more before answering."""
+
     gate: str
     voter: Voter
     question: str
 
 
 class UpdateEvidence(Command, frozen=True, kw_only=True):
+    """The evidence of an open gate changed: votes on the old one are void."""
+
     gate: str
     evidence: dict[str, Json]
 
 
 class Suspend(Command, frozen=True, kw_only=True):
+    """Starts nothing new and holds timers; what is in flight ends."""
+
     by: str
     reason: str = ""
 
 
 class Resume(Command, frozen=True, kw_only=True):
+    """Moves on, and fires what fell due meanwhile, in due order."""
+
     by: str
 
 
@@ -181,11 +203,15 @@ class Terminate(Command, frozen=True, kw_only=True):
 
 
 class RetryStep(Command, frozen=True, kw_only=True):
+    """Tries the step at `path` again now, instead of waiting or asking people."""
+
     by: str
     path: str
 
 
 class SkipStep(Command, frozen=True, kw_only=True):
+    """Goes on as if the step at `path` had ended with `output`."""
+
     by: str
     path: str
     reason: str
@@ -193,6 +219,8 @@ class SkipStep(Command, frozen=True, kw_only=True):
 
 
 class Redrive(Command, frozen=True, kw_only=True):
+    """Goes on from `step`: a run at rest, or one that ended without completing."""
+
     by: str
     step: str
     reason: str = ""
@@ -200,18 +228,24 @@ class Redrive(Command, frozen=True, kw_only=True):
 
 
 class Migrate(Command, frozen=True, kw_only=True):
+    """Goes on under the definition with `digest`, which is the one handed to `decide`."""
+
     by: str
     digest: str
     reason: str = ""
 
 
 class Comment(Command, frozen=True, kw_only=True):
+    """Says something about the run. It moves nothing."""
+
     by: str
     text: str
     step: str | None = None
 
 
 class OverrideWindow(Command, frozen=True, kw_only=True):
+    """Lets what stands at `path` through a closed window. Needs the role the definition names, and a reason."""
+
     voter: Voter
     path: str
     reason: str

@@ -89,13 +89,14 @@ def close(d: Deciding) -> None:
     output = root.output if root is not None and state.status == "concluding" else None
     closing, cause = state.closing, state.cause or e.Failure(error="Failed")
     let_go(d)
+    named = ending_of(output) or ("rollback_incomplete" if state.undo_failed else "")
     if closing == "cancelled":
-        d.emit(e.RunCancelled(at=d.now, by=state.cancelled_by, reason=state.cancel_reason))
+        by, reason = state.cancelled_by, state.cancel_reason
+        d.emit(e.RunCancelled(at=d.now, by=by, reason=reason, ending=named or "cancelled"))
     elif closing == "timed_out":
-        d.emit(e.RunTimedOut(at=d.now))
+        d.emit(e.RunTimedOut(at=d.now, ending=named or "timed_out"))
     else:
-        ending = ending_of(output) or ("rollback_incomplete" if state.undo_failed else "failed")
-        d.emit(e.RunFailed(at=d.now, failure=cause, ending=ending, output=output))
+        d.emit(e.RunFailed(at=d.now, failure=cause, ending=named or "failed", output=output))
 
 
 def let_go(d: Deciding) -> None:

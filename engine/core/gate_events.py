@@ -46,6 +46,8 @@ class EvidenceChanged(Event, frozen=True, kw_only=True):
 
 
 class VoteCast(Event, frozen=True, kw_only=True):
+    """A vote that counts, with the roles it counts by, on the evidence it names."""
+
     scope: str
     step: str
     gate: str
@@ -65,6 +67,8 @@ class VoteChanged(VoteCast, frozen=True, kw_only=True):
 
 
 class VoteWithdrawn(Event, frozen=True, kw_only=True):
+    """The vote is taken back, by its voter, or because the person it stood in for voted themselves."""
+
     scope: str
     step: str
     gate: str
@@ -86,6 +90,8 @@ class VoteRefused(Event, frozen=True, kw_only=True):
 
 
 class DelegationGranted(Event, frozen=True, kw_only=True):
+    """Until then `to` may vote with what `giver` holds, at this gate. No chains."""
+
     gate: str
     scope: str
     step: str
@@ -97,6 +103,8 @@ class DelegationGranted(Event, frozen=True, kw_only=True):
 
 
 class GateClaimed(Event, frozen=True, kw_only=True):
+    """Somebody says that they look after it. It binds nobody."""
+
     scope: str
     step: str
     gate: str
@@ -105,6 +113,8 @@ class GateClaimed(Event, frozen=True, kw_only=True):
 
 
 class InfoRequested(Event, frozen=True, kw_only=True):
+    """Somebody who may answer asks for more before they do."""
+
     scope: str
     step: str
     gate: str
@@ -114,6 +124,8 @@ class InfoRequested(Event, frozen=True, kw_only=True):
 
 
 class ReminderSent(Event, frozen=True, kw_only=True):
+    """The gate has stood open for so long that people are reminded."""
+
     scope: str
     step: str
     gate: str
@@ -121,6 +133,8 @@ class ReminderSent(Event, frozen=True, kw_only=True):
 
 
 class GateEscalated(Event, frozen=True, kw_only=True):
+    """Nobody decided, or somebody rejected, and the declared role is asked too, until `expires`."""
+
     scope: str
     step: str
     gate: str
@@ -131,6 +145,8 @@ class GateEscalated(Event, frozen=True, kw_only=True):
 
 
 class GatePassed(Event, frozen=True, kw_only=True):
+    """Every seat is filled (or people answered the engine's own question). `form` merges those of the counting votes."""
+
     scope: str
     step: str
     gate: str
@@ -142,6 +158,8 @@ class GatePassed(Event, frozen=True, kw_only=True):
 
 
 class GateRejected(Event, frozen=True, kw_only=True):
+    """One person who may answer rejected it."""
+
     scope: str
     step: str
     gate: str
@@ -153,6 +171,8 @@ class GateRejected(Event, frozen=True, kw_only=True):
 
 
 class GateExpired(Event, frozen=True, kw_only=True):
+    """Nobody decided in time. It never means approval."""
+
     scope: str
     step: str
     gate: str

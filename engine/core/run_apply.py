@@ -97,7 +97,7 @@ def _failed(state: State, event: e.RunFailed) -> None:
 
 
 def _cancelled(state: State, event: e.RunCancelled) -> None:
-    _closed(state, "cancelled", event.at, "cancelled")
+    _closed(state, "cancelled", event.at, event.ending)
 
 
 def _terminated(state: State, event: e.RunTerminated) -> None:
@@ -105,7 +105,7 @@ def _terminated(state: State, event: e.RunTerminated) -> None:
 
 
 def _timed_out(state: State, event: e.RunTimedOut) -> None:
-    _closed(state, "timed_out", event.at, "timed_out")
+    _closed(state, "timed_out", event.at, event.ending)
 
 
 def _compensation_started(state: State, event: e.CompensationStarted) -> None:

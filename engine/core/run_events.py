@@ -10,6 +10,8 @@ Json = Any
 
 
 class RunStarted(Event, frozen=True, kw_only=True):
+    """A run begins, pinned to the digest of its definition, with checked inputs."""
+
     workflow: str
     digest: str
     inputs: dict[str, Json]
@@ -36,14 +38,20 @@ class LockWaited(Event, frozen=True, kw_only=True):
 
 
 class LockAcquired(Event, frozen=True, kw_only=True):
+    """The run holds its lock and may move."""
+
     key: str
 
 
 class LockReleased(Event, frozen=True, kw_only=True):
+    """The run holds its lock no more, or waits for it no more."""
+
     key: str
 
 
 class WindowHeld(Event, frozen=True, kw_only=True):
+    """A closed calendar window holds the step. It is looked at again by a timer."""
+
     scope: str
     step: str
     fence: int
@@ -52,6 +60,8 @@ class WindowHeld(Event, frozen=True, kw_only=True):
 
 
 class WindowOverridden(Event, frozen=True, kw_only=True):
+    """Somebody who may let this visit of the step through a closed window did, and said why."""
+
     scope: str
     step: str
     by: str
@@ -86,6 +96,8 @@ class CompensationConcluded(Event, frozen=True, kw_only=True):
 
 
 class CommentAdded(Event, frozen=True, kw_only=True):
+    """Somebody said something about the run, or about one of its steps. It moves nothing."""
+
     by: str
     text: str
     at: float
@@ -93,23 +105,31 @@ class CommentAdded(Event, frozen=True, kw_only=True):
 
 
 class RunSuspended(Event, frozen=True, kw_only=True):
+    """Nothing new starts and timers are held; what is in flight ends."""
+
     by: str
     at: float
     reason: str = ""
 
 
 class RunResumed(Event, frozen=True, kw_only=True):
+    """The run moves again; timers that fell due meanwhile fire after this, in due order."""
+
     by: str
     at: float
 
 
 class RunCancelRequested(Event, frozen=True, kw_only=True):
+    """The run is to stop: what waits is withdrawn, what is in flight awaited, then it is undone."""
+
     by: str
     at: float
     reason: str = ""
 
 
 class RunMigrated(Event, frozen=True, kw_only=True):
+    """The run goes on under another definition of the same workflow."""
+
     by: str
     at: float
     digest: str
@@ -138,12 +158,16 @@ class CommandRefused(Event, frozen=True, kw_only=True):
 
 
 class RunCompleted(Event, frozen=True, kw_only=True):
+    """The run came to its end. `ending` is the definition's own word for it."""
+
     at: float
     output: Json = None
     ending: str = "completed"
 
 
 class RunFailed(Event, frozen=True, kw_only=True):
+    """The run ended with an error, after undoing what could be undone."""
+
     at: float
     failure: Failure
     ending: str = "failed"
@@ -151,16 +175,24 @@ class RunFailed(Event, frozen=True, kw_only=True):
 
 
 class RunCancelled(Event, frozen=True, kw_only=True):
+    """The run ended because it was cancelled, after undoing what could be undone."""
+
     at: float
     by: str = ""
     reason: str = ""
+    ending: str = "cancelled"
 
 
 class RunTerminated(Event, frozen=True, kw_only=True):
+    """The run was ended at once; nothing was undone."""
+
     at: float
     by: str
     reason: str = ""
 
 
 class RunTimedOut(Event, frozen=True, kw_only=True):
+    """The run's own time was up; what could be undone was."""
+
     at: float
+    ending: str = "timed_out"

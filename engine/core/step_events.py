@@ -43,6 +43,8 @@ class StepStarted(Event, frozen=True, kw_only=True):
 
 
 class StepCompleted(Event, frozen=True, kw_only=True):
+    """The action (or the wait, or the undo) ended well."""
+
     scope: str
     step: str
     fence: int
@@ -67,6 +69,8 @@ class StepFailed(Event, frozen=True, kw_only=True):
 
 
 class StepTimedOut(Event, frozen=True, kw_only=True):
+    """The step as a whole took too long: what waits is withdrawn, what is in flight awaited."""
+
     scope: str
     step: str
     fence: int
@@ -87,6 +91,8 @@ class StepInDoubt(Event, frozen=True, kw_only=True):
 
 
 class StepRetryScheduled(Event, frozen=True, kw_only=True):
+    """Attempt `attempt` is made at `due`, under a new fence."""
+
     scope: str
     step: str
     fence: int
@@ -108,6 +114,8 @@ class StepDeferred(Event, frozen=True, kw_only=True):
 
 
 class StepSkipped(Event, frozen=True, kw_only=True):
+    """The step was passed over: its condition was false, or people (`by`) decided so and gave its output."""
+
     scope: str
     step: str
     by: str = ""
@@ -116,6 +124,8 @@ class StepSkipped(Event, frozen=True, kw_only=True):
 
 
 class StepCancelled(Event, frozen=True, kw_only=True):
+    """The step stopped waiting because its token goes elsewhere or ends."""
+
     scope: str
     step: str
     fence: int
@@ -155,6 +165,8 @@ class ResultRefused(Event, frozen=True, kw_only=True):
 
 
 class FallbackTaken(Event, frozen=True, kw_only=True):
+    """A declared way out was taken: a `catch`, an `on_timeout` or an `on_reject`."""
+
     scope: str
     step: str
     failure: Failure
@@ -170,6 +182,8 @@ class ErrorRaised(Event, frozen=True, kw_only=True):
 
 
 class ChoiceTaken(Event, frozen=True, kw_only=True):
+    """The first case that was true was taken; without one, `otherwise`."""
+
     scope: str
     step: str
     goto: str
@@ -177,6 +191,8 @@ class ChoiceTaken(Event, frozen=True, kw_only=True):
 
 
 class Emitted(Event, frozen=True, kw_only=True):
+    """An event for the outside, for triggers and for runs that wait."""
+
     scope: str
     step: str
     event: str
@@ -195,6 +211,8 @@ class TimerArmed(Event, frozen=True, kw_only=True):
 
 
 class TimerFired(Event, frozen=True, kw_only=True):
+    """An armed timer fired, once."""
+
     scope: str
     step: str
     fence: int
@@ -203,6 +221,8 @@ class TimerFired(Event, frozen=True, kw_only=True):
 
 
 class TimerCancelled(Event, frozen=True, kw_only=True):
+    """The timer is no longer needed. If it fires all the same, it loses."""
+
     scope: str
     step: str
     fence: int
@@ -210,6 +230,8 @@ class TimerCancelled(Event, frozen=True, kw_only=True):
 
 
 class EventAwaited(Event, frozen=True, kw_only=True):
+    """The step waits for an event, narrowed by the value of `correlate` if there is one."""
+
     scope: str
     step: str
     fence: int
@@ -229,6 +251,8 @@ class EventReceived(Event, frozen=True, kw_only=True):
 
 
 class InterruptTaken(Event, frozen=True, kw_only=True):
+    """An event takes the token elsewhere: at once if it only waits, else once what is in flight has answered."""
+
     scope: str
     step: str
     fence: int
@@ -241,6 +265,8 @@ class InterruptTaken(Event, frozen=True, kw_only=True):
 
 
 class ObservationStarted(Event, frozen=True, kw_only=True):
+    """Samples are taken every `every` seconds from now on, until `until` if there is one."""
+
     scope: str
     step: str
     fence: int
@@ -280,6 +306,8 @@ class ObservationConcluded(Event, frozen=True, kw_only=True):
 
 
 class MapExpanded(Event, frozen=True, kw_only=True):
+    """The list was evaluated; its items start as room allows, and at most `tolerate` may fail."""
+
     scope: str
     step: str
     fence: int
@@ -290,12 +318,16 @@ class MapExpanded(Event, frozen=True, kw_only=True):
 
 
 class ItemStarted(Event, frozen=True, kw_only=True):
+    """One item has a token of its own, in scope `<map>#<index>`."""
+
     scope: str
     step: str
     index: int
 
 
 class ItemCompleted(Event, frozen=True, kw_only=True):
+    """The item came to its end; its output is that of its last step."""
+
     scope: str
     step: str
     index: int
@@ -303,6 +335,8 @@ class ItemCompleted(Event, frozen=True, kw_only=True):
 
 
 class ItemFailed(Event, frozen=True, kw_only=True):
+    """The item ended with an error and counts against the map's tolerance."""
+
     scope: str
     step: str
     index: int
@@ -318,6 +352,8 @@ class ItemCancelled(Event, frozen=True, kw_only=True):
 
 
 class MapConcluded(Event, frozen=True, kw_only=True):
+    """Every started item has ended. If too many failed, `StepFailed` follows."""
+
     scope: str
     step: str
     fence: int
@@ -326,6 +362,8 @@ class MapConcluded(Event, frozen=True, kw_only=True):
 
 
 class ChildStarted(Event, frozen=True, kw_only=True):
+    """Another run is to start, under the id `child`, as part of this one."""
+
     scope: str
     step: str
     fence: int
@@ -336,6 +374,8 @@ class ChildStarted(Event, frozen=True, kw_only=True):
 
 
 class ChildEnded(Event, frozen=True, kw_only=True):
+    """The child run ended. If it did not complete, `StepFailed` follows."""
+
     scope: str
     step: str
     fence: int

@@ -72,3 +72,10 @@ def test_a_snapshot_of_another_core_or_a_damaged_one_is_thrown_away() -> None:
 def test_events_are_small() -> None:
     event = e.StepCompleted(scope="", step="a", fence=1, output=None, at=1.5)
     assert encode_event(event) == b'{"type":"StepCompleted","scope":"","step":"a","fence":1,"at":1.5}'
+
+
+@pytest.mark.parametrize("kind", e.EVENTS.values(), ids=lambda kind: kind.__name__)
+def test_every_event_type_is_one_documented_frozen_struct(kind: type[e.Event]) -> None:
+    base = kind.__mro__[1]
+    assert kind.__doc__ and kind.__doc__ != base.__doc__
+    assert kind.__struct_config__.frozen and kind.__struct_config__.tag == kind.__name__
