@@ -11,7 +11,7 @@ import pytest
 import connectors.prometheus
 from connectors.goosebit import GooseBit
 from engine.capabilities.connections import Connections
-from engine.capabilities.ports import ActionError, Fleet, InstallReport, Signals
+from engine.capabilities.ports import ActionError, Fleet, InDoubt, InstallReport, Signals
 from tests.integration.connectors.ground import Ground, connected
 
 pytestmark = pytest.mark.timeout(180)
@@ -111,6 +111,24 @@ async def test_an_unknown_robot_or_release_changes_nothing_at_all(ground: Ground
     (report,) = await updates(links).reports([robot])
     assert report.desired in ("", ground.old) and report.state == "idle"
     assert "HAM2-AMR-00" not in {r.robot for r in await updates(links).reports()}
+
+
+async def test_a_half_applied_batch_is_reported_robot_by_robot(ground: Ground, links: Connections) -> None:
+    """A robot that vanishes between check and write: gooseBit changes those before it, answers 500, skips the rest."""
+    robots = ground.take(3)
+    server = updates(links)
+    original = server._patch
+
+    async def with_a_ghost(ids: list[str], change: dict[str, object]) -> None:
+        await original([ids[0], "GHOST-AMR-01", *ids[1:]], change)
+
+    server._patch = with_a_ghost  # type: ignore[method-assign, assignment]
+    with pytest.raises(InDoubt):
+        await server.assign(robots, ground.new, key="k")
+    wanted = {r.robot: r.desired for r in await server.reports(robots)}
+    assert wanted[robots[0]] == ground.new and {wanted[r] for r in robots[1:]} <= {"", ground.old}
+    server._patch = original  # type: ignore[method-assign]
+    assert sorted(await server.assign(robots, ground.new, key="k")) == sorted(robots), "the same call completes it"
 
 
 async def test_withdrawn_before_it_started_it_stands_still(ground: Ground, links: Connections) -> None:

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from connectors.goosebit import GooseBit
 from connectors.http import BREAK_AFTER, TRIES, HttpClient
 from engine.capabilities.connections import Connections
 from engine.capabilities.ports import ActionError, Fleet, InDoubt, Signals
@@ -140,27 +139,6 @@ async def test_a_write_the_server_refused_to_take_is_sent_again(sandbox: Sandbox
     async with behind(sandbox, times(2, *PATCH, fault)) as (proxy, links):
         assert await links.port("updates").assign([robot], sandbox.new, key="k") == [robot]
         assert asked(proxy, *PATCH) == 3
-
-
-async def test_a_half_applied_batch_is_reported_robot_by_robot(sandbox: SandboxGround) -> None:
-    """A robot that vanishes between check and write: gooseBit changes those before it, answers 500, skips the rest."""
-    robots = sandbox.take(3)
-    async with behind(sandbox, lambda m, p: None) as (_, links):
-        updates: GooseBit = links.port("updates")
-        original = updates._patch
-
-        async def with_a_ghost(ids: list[str], change: dict[str, object]) -> None:
-            await original([ids[0], "GHOST-AMR-01", *ids[1:]], change)
-
-        updates._patch = with_a_ghost  # type: ignore[method-assign, assignment]
-        with pytest.raises(InDoubt):
-            await updates.assign(robots, sandbox.new, key="k")
-        wanted = {r.robot: r.desired for r in await updates.reports(robots)}
-        assert wanted[robots[0]] == sandbox.new and {wanted[r] for r in robots[1:]} <= {"", sandbox.old}
-        updates._patch = original  # type: ignore[method-assign]
-        assert sorted(await updates.assign(robots, sandbox.new, key="k")) == sorted(robots), (
-            "the same call completes it"
-        )
 
 
 async def test_an_expired_token_is_renewed_once(sandbox: SandboxGround) -> None:
