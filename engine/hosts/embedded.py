@@ -35,12 +35,13 @@ from engine.hosts.live import Live, LiveRuns, seed_of
 from engine.hosts.publishing import Publishing
 from engine.hosts.running import Running
 from engine.hosts.settings import Answer, Config
+from engine.hosts.system import SystemRecords
 from engine.hosts.turns import Reply, Turn, Turns
 from engine.store import statements as sql
 from engine.store.errors import StoreClosed, StoreError, StoreFenced, StoreReadOnly
 from engine.store.journal import Journal, JournalState
 from engine.store.loading import CORE, Loader
-from engine.store.records import ENGINE, SYSTEM, Actor, Commit
+from engine.store.records import Actor, Commit
 
 Json = Any
 log = logging.getLogger("quarterdeck.host")
@@ -78,11 +79,12 @@ class Host:
         self.alarms = self.carrier.alarms = Alarms(
             config.clock, read=self.loader.timers, fire=self.carrier.fire, horizon_s=config.horizon_s
         )
+        self.system = SystemRecords(self)
         self.publishing = Publishing(self)
         self.windows: Mapping[str, WindowState] | None = None
         self.on_fenced: Callable[[], None] = lambda: None
         self._number = self.loader.last_number()
-        self._asked: dict[str, asyncio.Future[Answer]] = {}
+        self.asked: dict[str, asyncio.Future[Answer]] = {}
         self._reading = threading.local()
         self._closing = False
         journal.on_state = self._journal_is
@@ -104,7 +106,7 @@ class Host:
         )
         journal.start(asyncio.get_running_loop())
         host = cls(config, journal)
-        host._record_system("EngineStarted", {"owner": config.owner, "epoch": journal.epoch})
+        host.system.note("EngineStarted", {"owner": config.owner, "epoch": journal.epoch})
         await host._recover()
         gc.freeze()  # what stands now stays: no collection need look at it again
         return host
@@ -117,7 +119,7 @@ class Host:
         self.alarms.close()
         await self.running.close()
         if self.journal.state == "ok":
-            self._record_system("EngineStopped", {"owner": self.config.owner})
+            self.system.note("EngineStopped", {"owner": self.config.owner})
         await self.journal.close()
         await asyncio.sleep(0)  # what the last batch answered is delivered
         self.feed.close()
@@ -147,7 +149,7 @@ class Host:
         preview: bool = False,
     ) -> Answer:
         """Starts a run of the newest definition of a workflow; the answer names the run."""
-        if (known := await self._known(id)) is not None:
+        if (known := await self.known(id)) is not None:
             return known
         definition = self.loader.newest(workflow)
         if definition is None:
@@ -178,7 +180,7 @@ class Host:
 
         Raises StoreReadOnly (nothing can be recorded now), StoreFenced, StoreError.
         """
-        if (known := await self._known(id)) is not None:
+        if (known := await self.known(id)) is not None:
             return known
         if preview:
             live = self.runs.get(run)
@@ -199,7 +201,7 @@ class Host:
         self, definition: Definition, *, id: str, actor: Any, text: str = "", source: str = ""
     ) -> Answer:
         """Keeps a definition that is already checked."""
-        if (known := await self._known(id)) is not None:
+        if (known := await self.known(id)) is not None:
             return known
         definition = with_digest(definition)
         result = {"workflow": definition.workflow, "version": definition.version, "digest": definition.digest}
@@ -222,7 +224,7 @@ class Host:
             *(definition.digest, definition.workflow, definition.version, definition.title, source, text),
             *(msgspec.json.encode(definition), self.clock.now(), by.id),
         )
-        return await self.record(
+        return await self.system.record(
             "WorkflowRegistered",
             result,
             actor=by,
@@ -237,6 +239,15 @@ class Host:
     ) -> Answer:
         """Takes an outside event in, once per (source, id), and gives it to the runs that wait for it."""
         return await self.publishing.take_in(event, data, id=id, actor=actor_from(actor), source=source)
+
+    async def redact(self, seq: int, *, reason: str, id: str, actor: Any) -> Answer:
+        """Takes the payload of one event of a run that is over out of the history; its digest stays, the chain holds.
+
+        That payload is gone for good, also from the run's snapshot: the run can no longer be opened in full.
+        """
+        if (known := await self.known(id)) is not None:
+            return known
+        return await self.system.redact(seq, reason=reason, id=id, actor=actor_from(actor))
 
     def subscribe(self) -> Subscription:
         """Every event committed from now on."""
@@ -276,7 +287,7 @@ class Host:
         def done(commit: Commit, error: BaseException | None) -> None:
             self.alarms.settled(key, again=error is not None)
 
-        self.write_rows([(sql.TIMER_OFF, [key])], done)
+        self.system.write([(sql.TIMER_OFF, [key])], done)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -306,25 +317,25 @@ class Host:
         names = tuple(type(event).__name__ for event in decision.events)
         return Answer(seq=self.journal.seq, run=live.run, events=names, refusal=decision.refusal)
 
-    async def _known(self, id: str) -> Answer | None:
+    async def known(self, id: str) -> Answer | None:
         """The answer of a command that was asked before; waits for it when it is still on its way."""
         if not id or len(id) > ID_LIMIT or not id.isprintable():
             raise ValueError(f"a command id is 1 to {ID_LIMIT} printable characters")
-        on_its_way = self._asked.get(id)
+        on_its_way = self.asked.get(id)
         if on_its_way is not None:
             return msgspec.structs.replace(await asyncio.shield(on_its_way), repeated=True)
         stored = self.loader.answer(id)
         return None if stored is None else _repeated(stored)
 
     async def _ask(self, turn: Turn) -> Answer:
-        self._check_writable()
+        self.check_writable()
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_retrieved)
         id_ = turn.id or ""
-        self._asked[id_] = future
+        self.asked[id_] = future
 
         def reply(answer: Answer | None, error: BaseException | None) -> None:
-            self._asked.pop(id_, None)
+            self.asked.pop(id_, None)
             if future.done():
                 return
             if answer is not None:
@@ -336,7 +347,7 @@ class Host:
         self.turns.take(turn)
         return await asyncio.shield(future)
 
-    def _check_writable(self) -> None:
+    def check_writable(self) -> None:
         state, message = self.state
         if self._closing or state == "closed":
             raise StoreClosed("the engine is stopping")
@@ -344,81 +355,6 @@ class Host:
             raise StoreFenced(message)
         if state == "read_only":
             raise StoreReadOnly(message)
-
-    async def record(
-        self,
-        type_: str,
-        data: dict[str, Json],
-        *,
-        actor: Actor,
-        cause: str,
-        id: str | None = None,
-        extra: Any = (),
-        answer: Answer | None = None,
-    ) -> Answer:
-        """Writes an event that belongs to no run, and waits until it is on disk."""
-        self._check_writable()
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        told = answer or Answer(seq=0, run="")
-
-        def done(commit: Commit, error: BaseException | None) -> None:
-            if id is not None:
-                self._asked.pop(id, None)
-            if future.done():
-                return
-            if error is not None:
-                future.set_exception(error)
-                return
-            self.feed.push(commit)
-            future.set_result(msgspec.structs.replace(told, seq=commit.first))
-
-        if id is not None:
-            self._asked[id] = future
-        stored = None if id is None else lambda first: msgspec.json.encode(msgspec.structs.replace(told, seq=first))
-        self.journal.put(self._system(type_, data, actor, cause, done, extra, id, stored))
-        return await asyncio.shield(future)
-
-    def _record_system(self, type_: str, data: dict[str, Json]) -> None:
-        """The same without waiting."""
-
-        def done(commit: Commit, error: BaseException | None) -> None:
-            if error is None:
-                self.feed.push(commit)
-
-        self.journal.put(self._system(type_, data, ENGINE, type_, done))
-
-    def _system(  # noqa: PLR0917
-        self,
-        type_: str,
-        data: dict[str, Json],
-        actor: Actor,
-        cause: str,
-        done: Callable[[Commit, BaseException | None], None],
-        extra: Any = (),
-        id: str | None = None,
-        answer: Callable[[int], bytes] | None = None,
-    ) -> Commit:
-        return Commit(
-            run=SYSTEM,
-            before=0,
-            events=(),
-            types=(type_,),
-            data=(msgspec.json.encode({"type": type_, **data}),),
-            at=int(self.clock.now() * 1e6),
-            actor=actor,
-            cause=cause,
-            done=done,
-            extra=extra,
-            command=id,
-            answer=answer,
-        )
-
-    def write_rows(self, extra: Any, done: Callable[[Commit, BaseException | None], None]) -> None:
-        """Writes rows that no event speaks of (marks, stale timers)."""
-        commit = Commit(
-            run=SYSTEM, before=0, events=(), data=(), types=(), at=0, actor=ENGINE, cause="", done=done, extra=extra
-        )
-        self.journal.put(commit)
 
     def _journal_is(self, state: JournalState, message: str) -> None:
         if state == "ok":

@@ -40,7 +40,7 @@ class Publishing:
             return Answer(seq=host.journal.seq, run="", result={"event": event, "repeated": True}, repeated=True)
         row = (source, id, host.clock.now(), event)
         body = {"event": event, "id": id, "source": source, "data": data}
-        answer = await host.record(
+        answer = await host.system.record(
             "EventPublished",
             body,
             actor=actor,
@@ -78,4 +78,4 @@ class Publishing:
             if error is not None:
                 log.warning("event %d was delivered but not marked so: it will be offered again (%s)", seq, error)
 
-        host.write_rows([(sql.OUTBOX_DONE, [(True, seq)])], marked)
+        host.system.write([(sql.OUTBOX_DONE, [(True, seq)])], marked)

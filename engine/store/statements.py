@@ -89,8 +89,11 @@ def remove(model: Any, where: Sequence[str]) -> str:
 
 EVENT = insert_all(EventRow)
 BLOB = insert_all(BlobRow, ignore=True)
+REDACT = change(EventRow, ("data", "digest"), ("seq",))
+BLOB_OFF = remove(BlobRow, ("digest",))
 COMMAND = insert_all(CommandRow)
 SNAPSHOT = upsert(SnapshotRow)
+SNAPSHOT_OFF = remove(SnapshotRow, ("run",))
 DEFINITION = insert_all(DefinitionRow, ignore=True)
 INBOX = insert_all(InboxRow)
 OUTBOX = insert_all(OutboxRow, ignore=True)
