@@ -76,9 +76,11 @@ def unavailable(reason: str) -> None:
     pytest.skip(f"service unavailable: {reason}")
 
 
-def service(script: str, *args: str, timeout: float = 300) -> dict[str, str]:
+def service(script: str, *args: str, timeout: float = 300, instance: str = "") -> dict[str, str]:
     """Runs a service script of this folder and returns what it printed."""
-    env = os.environ | {"QD_INSTANCE": _instance(), "QD_PYTHON": sys.executable}
+    if args == ("start",):
+        _wipe_orphans(script)
+    env = os.environ | {"QD_INSTANCE": instance or _instance(), "QD_PYTHON": sys.executable}
     try:
         done = subprocess.run(
             [str(HERE / script), *args], capture_output=True, text=True, env=env, timeout=timeout, check=False
@@ -92,6 +94,15 @@ def service(script: str, *args: str, timeout: float = 300) -> dict[str, str]:
 
 def _instance() -> str:
     return f"test-{os.getpid()}"
+
+
+def _wipe_orphans(script: str) -> None:
+    """Ends servers of test sessions that were killed before they could: their instance names the session's process."""
+    home = Path(os.environ.get("QD_SERVICES_HOME") or Path.home() / ".cache" / "quarterdeck-services")
+    for folder in (home / "run").glob(f"{Path(script).stem}-test-*"):
+        session = folder.name.rpartition("-")[2]
+        if session.isdigit() and not Path(f"/proc/{session}").exists():
+            service(script, "wipe", instance=f"test-{session}")
 
 
 def start_robots(goosebit: GooseBitServer, *args: str) -> RobotFleet:
