@@ -1,0 +1,78 @@
+"""The tables: made and migrated at open, as the classes say, and never taken back."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+from sqlmodel import SQLModel
+
+import engine.store.tables  # noqa: F401
+from engine.store import schema
+from engine.store.errors import StoreTooNew
+
+
+def fresh(tmp_path: Path) -> Path:
+    path = tmp_path / "quarterdeck.db"
+    schema.create_private(path)
+    assert schema.migrate(path) == ""
+    return path
+
+
+def test_a_new_file_gets_the_tables_of_the_classes(tmp_path: Path) -> None:
+    path = fresh(tmp_path)
+    assert schema.version(sqlite3.connect(path)) == schema.HEAD
+    made = create_engine(f"sqlite:///{path}")
+    with made.connect() as connection:
+        context = MigrationContext.configure(connection)
+        differences = [
+            difference
+            for difference in compare_metadata(context, SQLModel.metadata)
+            if not str(difference).count("runs_text")
+        ]
+    assert differences == []
+
+
+def test_opening_again_changes_nothing(tmp_path: Path) -> None:
+    path = fresh(tmp_path)
+    before = sqlite3.connect(path).execute("select sql from sqlite_master order by name").fetchall()
+    assert schema.migrate(path) == schema.HEAD
+    assert sqlite3.connect(path).execute("select sql from sqlite_master order by name").fetchall() == before
+
+
+def test_a_newer_file_is_refused(tmp_path: Path) -> None:
+    path = fresh(tmp_path)
+    connection = sqlite3.connect(path)
+    connection.execute("update alembic_version set version_num = '9999'")
+    connection.commit()
+    with pytest.raises(StoreTooNew, match="9999"):
+        schema.migrate(path)
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.store.migrations.versions import v0001_journal
+
+    path = tmp_path / "quarterdeck.db"
+    schema.create_private(path)
+    statements = v0001_journal.STATEMENTS
+    source = Path(v0001_journal.__file__)
+    broken = source.read_text().replace("def upgrade() -> None:", 'def upgrade() -> None:\n    op.execute("create table half (x)")\n    raise RuntimeError("power cut")\n\n\ndef unused() -> None:')
+    versions = tmp_path / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    (versions / "v0001_journal.py").write_text(broken)
+    (versions.parent / "env.py").write_text((Path(schema.__file__).parent / "migrations" / "env.py").read_text())
+    monkeypatch.setattr(schema, "__file__", str(tmp_path / "schema.py"))
+    with pytest.raises(RuntimeError, match="power cut"):
+        schema.migrate(path)
+    assert statements
+    assert sqlite3.connect(path).execute("select count(*) from sqlite_master").fetchone()[0] == 0
+
+
+def test_the_writers_connection_is_durable(tmp_path: Path) -> None:
+    connection = schema.connect(fresh(tmp_path))
+    assert connection.execute("pragma journal_mode").fetchone()[0] == "wal"
+    assert connection.execute("pragma synchronous").fetchone()[0] == 2
