@@ -130,6 +130,7 @@ async def advance(context: Context, given: Input) -> Json:
             line = await updates.first_error(change["robot"])
             change["first_error"] = line
             sample["robots"][change["robot"]][5] = line
+    sample["failed"] = [[name, sample["robots"][name][5]] for name, _ in sample["failed"]]
     return sample | {"sent": len(found.send)}
 
 
@@ -316,7 +317,7 @@ def actions() -> Mapping[str, Action]:
             inputs=_STAGE | {"before": Param(required=False), "earlier": Param(required=False), "retried": Param(required=False)},
             outputs=_params(
                 stage="string", at="number", started="number", finished="boolean", verdict="object", counts="object", changes="array",
-                robots="object", settle_until="number", waits="array", sent="integer",
+                robots="object", settle_until="number", waits="array", sent="integer", failed="array", timed_out="array",
             ),
         ),
         Action(

@@ -112,6 +112,8 @@ def look(
         "stage": stage["name"], "at": now, "started": started, "finished": finished,
         "verdict": msgspec.to_builtins(verdict), "counts": counts(tally), "changes": changes,
         "robots": msgspec.to_builtins(memory), "settle_until": (max(ended) if ended else now) + stage["settle_s"],
+        "failed": [[n, m.reason] for n, m in memory.items() if m.state in ("failed", "rejected", "rolled_back")][:50],
+        "timed_out": [[n, m.reason] for n, m in memory.items() if m.state == "timed_out"][:50],
         "waits": [[reason, n] for reason, n in waits.most_common(5)],
     }  # fmt: skip
     return Look(send=send, again=again, newly_failed=newly_failed, memory=memory, sample=sample)
