@@ -25,7 +25,7 @@ from app import crash, terminal
 terminal.prepare()
 
 from textual._compositor import ChopsUpdate  # noqa: E402  Textual reads its settings when it is imported
-from textual.app import App, ScreenStackError  # noqa: E402
+from textual.app import ScreenStackError  # noqa: E402
 from textual.binding import Binding  # noqa: E402
 from textual.color import Color  # noqa: E402
 from textual.filter import LineFilter  # noqa: E402
@@ -33,6 +33,7 @@ from textual.screen import Screen  # noqa: E402
 
 import themes  # noqa: E402
 from app.frames import CroppedUpdate  # noqa: E402
+from app.keys import OrderedKeys  # noqa: E402
 from engine.contract.client import EngineUnreachable, Refused  # noqa: E402
 from screens import acts, jump  # noqa: E402
 from screens.acts import Act  # noqa: E402
@@ -72,7 +73,7 @@ class CleanFilter(LineFilter):
         ]
 
 
-class Console(App[int], inherit_bindings=False):
+class Console(OrderedKeys, inherit_bindings=False):
     CSS_PATH = [Path(sheet) for sheet in themes.SHEETS]
     ENABLE_COMMAND_PALETTE = False
     TITLE = "Quarterdeck"
@@ -360,6 +361,11 @@ class Console(App[int], inherit_bindings=False):
 
     # -- the prompt ---------------------------------------------------------------------------------------------
 
+    def before_key(self) -> None:
+        """A notice has been seen when the next key comes."""
+        if isinstance(self.screen, QScreen):
+            self.screen.unsay()
+
     def on_prompt_entered(self, message: Any) -> None:
         screen = self._front()
         screen.close_prompt()
@@ -367,6 +373,7 @@ class Console(App[int], inherit_bindings=False):
             screen.set_filter(message.text)
         elif message.text:
             self.run_line(message.text)
+        self.release_keys()
 
     def on_prompt_typed(self, message: Any) -> None:
         self._front().set_filter(message.text)
@@ -376,6 +383,7 @@ class Console(App[int], inherit_bindings=False):
         if screen.prompt_kind == "/":
             screen.set_filter("")
         screen.close_prompt()
+        self.release_keys()
 
     # -- telling, copying, themes -------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from engine.contract.client import Client
 
 T = TypeVar("T")
+ASK_AGAIN_S = 2.0
 TRIES = 3
 """A command that got no answer is repeated with its id: the engine stores answers by id, so it can't happen twice."""
 
@@ -81,7 +82,7 @@ class QScreen(Screen[Any], inherit_bindings=False):
 
     def __init__(self) -> None:
         super().__init__()
-        self.trouble: Problem | None = None
+        self._troubles: dict[str, Problem] = {}
         self.filter = ""
         self._seen = -1
         self._notice: list[Part] | None = None
@@ -128,6 +129,9 @@ class QScreen(Screen[Any], inherit_bindings=False):
             table.narrow(text)
             break
 
+    def failed(self, problem: Problem) -> None:
+        """Something this screen asked for was refused or not answered."""
+
     # -- shared machinery ---------------------------------------------------------------------------------------
 
     @property
@@ -139,6 +143,11 @@ class QScreen(Screen[Any], inherit_bindings=False):
     def model(self) -> Model:
         model: Model = self.app.model  # type: ignore[attr-defined]
         return model
+
+    @property
+    def trouble(self) -> Problem | None:
+        """Why something could not be fetched; shown on the verdict line until it can."""
+        return next(iter(self._troubles.values()), None)
 
     @property
     def client(self) -> Client:
@@ -232,9 +241,6 @@ class QScreen(Screen[Any], inherit_bindings=False):
             self._notice = None
             self.refresh_chrome()
 
-    def on_key(self) -> None:
-        self.unsay()
-
     def ask(
         self, what: Callable[[], Awaitable[T]], got: Callable[[T], None], *, group: str = "fetch", quiet: bool = False
     ) -> None:
@@ -245,19 +251,24 @@ class QScreen(Screen[Any], inherit_bindings=False):
                 answer = await what()
             except EngineUnreachable as error:
                 if not quiet:
-                    self.trouble = Problem(
-                        code="unreachable", reason=f"not answered: {error}", fix="asked again by itself"
-                    )
+                    again = Problem(code="unreachable", reason=f"not answered: {error}", fix="asked again by itself")
+                    self._trouble(group, again)
+                    self.set_timer(ASK_AGAIN_S, self.refetch)
             except Refused as error:
-                self.trouble = error.problem
+                self._trouble(group, error.problem)
             else:
-                self.trouble = None
+                self._troubles.pop(group, None)
                 if self.is_attached:
                     got(answer)
             if self.is_attached:
                 self.refresh_chrome()
 
         self.run_worker(work, group=group, exclusive=True, exit_on_error=False)
+
+    def _trouble(self, group: str, problem: Problem) -> None:
+        self._troubles[group] = problem
+        if self.is_attached:
+            self.failed(problem)
 
     # -- acts ---------------------------------------------------------------------------------------------------
 
@@ -296,7 +307,6 @@ class QScreen(Screen[Any], inherit_bindings=False):
         if act.level in (Level.CHANGE, Level.RISK):
             answered = await self._confirmed(act, target, args)
             if answered is None:
-                self.say((f"{act.verb}: nothing was changed", "muted"))
                 return
             args = {**args, **answered}
         await self.send(act, target, args)
@@ -319,6 +329,8 @@ class QScreen(Screen[Any], inherit_bindings=False):
         environment = self.model.status.environment if self.model.status else ""
         question = Question(act, target, environment, preview, problem, args)
         answer: dict[str, Any] | None = await self.app.push_screen_wait(Confirm(question))
+        if answer is None:
+            self.say((f"{act.verb}: nothing was changed", "muted"))
         return answer
 
     async def send(self, act: Act, target: Target, args: dict[str, Any]) -> CommandAnswer | None:
@@ -394,6 +406,7 @@ class QScreen(Screen[Any], inherit_bindings=False):
         from screens.widgets.prompt import Prompt
 
         if self._prompt is None:
+            self.console.hold_keys()  # what is typed now is meant for the prompt
             self._prompt = Prompt(kind, text, suggest=self.console.suggest)
             self.mount(self._prompt, before="#bar")
             self.query_one("#bar").display = False

@@ -133,6 +133,7 @@ class Model:
         for line in changes.lines:
             if line.seq > last:
                 self.feed.append(line)
+                last = line.seq
                 fresh += 1
         self.counts.update(changes.counts)
         if changes.status is not None:

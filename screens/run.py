@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.widget import Widget
 
-from engine.contract.common import CommandAnswer
+from engine.contract.common import CommandAnswer, Problem
 from engine.contract.runs import EventPage, EventView, RunDetail, StepView
 from screens import chrome, run_views
 from screens.acts import Act, Reason, act, key_of, shown_key
@@ -153,6 +153,12 @@ class RunScreen(QScreen):
     def _got(self, detail: RunDetail) -> None:
         self.detail = detail
         self._draw()
+
+    def failed(self, problem: Problem) -> None:
+        if self.detail is None:
+            path = self.query_one("#path", LineTable)
+            path.empty = [f"{self.run_id} can't be shown: {problem.reason}. Esc goes back."]
+            path.refresh()
 
     def _more_events(self) -> None:
         self.ask(self._events, lambda page: self._draw_events(), group="events", quiet=True)

@@ -7,6 +7,7 @@ from time import monotonic
 
 from textual.app import ComposeResult
 
+from engine.contract.common import Problem
 from engine.contract.runs import RunPage, RunSummary
 from screens import chrome
 from screens.acts import Act, Reason, register
@@ -201,6 +202,11 @@ class RunsScreen(QScreen):
             )
         finally:
             self._asking.discard(end)
+
+    def failed(self, problem: Problem) -> None:
+        if not self._loaded:
+            self.table.empty = [f"Runs can't be shown: {problem.reason}"]
+            self.table.refresh()
 
     def _empty_words(self) -> list[Part]:
         if self.filter:

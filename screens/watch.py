@@ -63,8 +63,10 @@ class WatchScreen(QScreen):
             left = first.expires_at - model.now()
             said += [
                 (f"{len(mine)} decision{'s' * (len(mine) != 1)} wait{'s' * (len(mine) == 1)} for you", "strong"),
-                f", first until {chrome.at(first.expires_at, model.now())}Z",
-                (f" ({coarse(left)} left)", "caution" if left < URGENT_S else ""),
+                (f", the first is overdue by {coarse(-left)}", "caution")
+                if left <= 0
+                else f", first until {chrome.at(first.expires_at, model.now())}Z",
+                (f" ({coarse(left)} left)", "caution" if left < URGENT_S else "") if left > 0 else "",
             ]
         elif model.gates:
             said.append(f"{len(model.gates)} gate{'s' * (len(model.gates) != 1)} open, none for you")
@@ -199,12 +201,12 @@ def _gate_row(gate: GateSummary, now: float) -> Cells:
     left = gate.expires_at - now
     urgent = left < URGENT_S
     mark: Part = ("\u2691 ", "strong") if not gate.mine else ("\u2691 ", "muted")
-    due: Part = (f"{coarse(left):>4} left " if left > 0 else "expired   ", "caution" if urgent else "muted")
-    seats: Part = (f" [{gate.seats_total - gate.seats_open}/{gate.seats_total} seats]", "muted")
+    due: Part = (f"{coarse(left):>4} left " if left > 0 else "overdue   ", "caution" if urgent else "muted")
+    seats: Part = (f"{gate.seats_total - gate.seats_open}/{gate.seats_total} ", "muted")
     why: list[Part] = [(f" \u2014 not you: {gate.mine}", "muted")] if gate.mine else []
     claimed: list[Part] = [(f" claimed by {gate.claimed_by}", "muted")] if gate.claimed_by else []
     escalated: list[Part] = [(" escalated", "caution")] if gate.escalated else []
-    return Wide([" ", mark, due, gate.question, seats, *escalated, *claimed, *why], selectable=True)
+    return Wide([" ", mark, due, seats, gate.question, *escalated, *claimed, *why], selectable=True)
 
 
 VERDICT_MARK = {

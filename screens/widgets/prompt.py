@@ -92,7 +92,10 @@ class Prompt(Widget):
         yield hint
 
     def on_mount(self) -> None:
-        self.query_one(Entry).focus()
+        self.screen.set_focus(self.query_one(Entry))
+        release = getattr(self.app, "release_keys", None)
+        if release is not None:
+            release()
 
     def recalled(self, by: int) -> str:
         """An earlier entry of this kind, or an empty line past the newest."""

@@ -21,7 +21,9 @@ DATA = "\u25cf live".encode()
 def run(options: Any = None) -> dict[str, Any]:
     """Medians over `rounds` starts at 80x24. Cold: no engine runs, `qd` starts it; the database exists after the first."""
     rounds = int(option(options, "rounds", 7))
-    subprocess.run([sys.executable, "-m", "compileall", "-q", "app", "screens", "themes", "engine"], cwd=ROOT, check=False)
+    subprocess.run(
+        [sys.executable, "-m", "compileall", "-q", "app", "screens", "themes", "engine"], cwd=ROOT, check=False
+    )
     folder = Path(tempfile.mkdtemp(prefix="qdb-", dir="/tmp"))  # short: a socket's path holds 108 bytes
     environ = {"QD_HOME": str(folder), "PYTHONDONTWRITEBYTECODE": ""}
     try:

@@ -79,7 +79,9 @@ class BenchClient:
             for n in range(5)
         )
         feed = tuple(
-            FeedLine(seq=n + 1, at=now - 100 + n, run="run-1", type="StepCompleted", actor="engine", text=f"step {n} done")
+            FeedLine(
+                seq=n + 1, at=now - 100 + n, run="run-1", type="StepCompleted", actor="engine", text=f"step {n} done"
+            )
             for n in range(40)
         )
         me = Me(person="mara", uid=1000, roles=("operator",), groups=(), via="socket")
@@ -92,7 +94,14 @@ class BenchClient:
         return (await self.watch()).me
 
     async def runs(
-        self, *, status: str = "", workflow: str = "", text: str = "", sort: str = "-updated", cursor: str = "", limit: int = 50
+        self,
+        *,
+        status: str = "",
+        workflow: str = "",
+        text: str = "",
+        sort: str = "-updated",
+        cursor: str = "",
+        limit: int = 50,
     ) -> RunPage:
         await asyncio.sleep(0.005)  # what the engine takes
         size = len(self.order)
@@ -115,7 +124,9 @@ class BenchClient:
             count, owed = int(owed), owed - int(owed)
             changed = [self._touch() for _ in range(count)]
             lines = tuple(
-                FeedLine(seq=self.seq + n, at=time.time(), run=run.id, type="StepCompleted", actor="engine", text="goes on")
+                FeedLine(
+                    seq=self.seq + n, at=time.time(), run=run.id, type="StepCompleted", actor="engine", text="goes on"
+                )
                 for n, run in enumerate(changed[-20:])
             )
             self.seq += count
@@ -171,7 +182,9 @@ class BenchClient:
     async def cohorts(self) -> tuple[Any, ...]:
         return ()
 
-    async def command(self, verb: str, target: str = "", args: Any = None, *, preview: bool = False, id: str = "") -> CommandAnswer:
+    async def command(
+        self, verb: str, target: str = "", args: Any = None, *, preview: bool = False, id: str = ""
+    ) -> CommandAnswer:
         return CommandAnswer(id=id, verb=verb, target=target)
 
     async def close(self) -> None:

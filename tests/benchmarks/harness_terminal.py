@@ -21,10 +21,18 @@ ROOT = Path(__file__).resolve().parents[2]
 class Terminal:
     """Starts on creation. Times are `time.perf_counter()` of this process."""
 
-    def __init__(self, argv: list[str], *, columns: int = 80, rows: int = 24, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, argv: list[str], *, columns: int = 80, rows: int = 24, environ: dict[str, str] | None = None
+    ) -> None:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        names = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": str(ROOT), **(environ or {})}
+        names = {
+            **os.environ,
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+            "PYTHONPATH": str(ROOT),
+            **(environ or {}),
+        }
         names.pop("NO_COLOR", None)
         self.began = time.perf_counter()
         self.process = subprocess.Popen(
@@ -78,7 +86,9 @@ class Terminal:
     def __enter__(self) -> Terminal:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             end = time.perf_counter() + 3

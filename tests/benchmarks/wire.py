@@ -12,7 +12,9 @@ from tests.benchmarks.harness_terminal import Terminal, option
 def run(options: Any = None) -> dict[str, Any]:
     """Median over `rounds` changes of one run's status on Runs; the clock keeps running (its bytes are `idle_bytes_per_s`)."""
     rounds = int(option(options, "rounds", 15))
-    with Terminal.console({"runs": int(option(options, "runs", 1000)), "start": ":runs"}, columns=200, rows=60) as terminal:
+    with Terminal.console(
+        {"runs": int(option(options, "runs", 1000)), "start": ":runs"}, columns=200, rows=60
+    ) as terminal:
         terminal.read(10, until=b"run-1000" if option(options, "runs", 1000) == 1000 else b"runs")
         terminal.read(2.5)
         idle, _ = terminal.read(3.0)

@@ -462,3 +462,39 @@ async def test_a_slow_engine_never_holds_up_a_key(opened: Open) -> None:
         assert isinstance(console.screen, RunsScreen)
         await pilot.press("1")
         assert isinstance(console.screen, WatchScreen)
+
+
+async def test_keys_typed_in_one_burst_reach_the_screens_they_are_meant_for(opened: Open) -> None:
+    """As tmux, a paste or a slow link sends them: all at once, before anything was drawn."""
+    client = FakeClient()
+    async with opened(client=client) as (console, pilot):
+        await burst(console, [*":run 150", "enter", "w"])
+        await settled(pilot)
+        await settled(pilot)
+        assert isinstance(console.screen, RunScreen) and console.screen.run_id == "run-150"
+        assert console.screen.view == "why"
+        assert not client.commands
+        await burst(console, ["1", *"jj"])
+        await settled(pilot)
+        table = console.screen.query_one("#needs", LineTable)
+        assert (isinstance(console.screen, WatchScreen) and table.cursor == 2) or table.cursor == 3
+        await burst(console, ["slash", *"4.8", "enter"])
+        await settled(pilot)
+        assert console.screen.filter == "4.8"
+
+
+async def burst(console: Any, keys: list[str]) -> None:
+    from textual import events
+    from textual.keys import _character_to_key
+
+    for key in keys:
+        name = _character_to_key(key) if len(key) == 1 else key
+        await console._post_message(events.Key(name, key if len(key) == 1 else None))
+
+
+async def test_a_run_that_does_not_exist_says_so(opened: Open) -> None:
+    async with opened() as (console, pilot):
+        console.open("run", "run-4711")
+        await settled(pilot)
+        assert "Asking" not in text_of(console.screen, "#verdict")
+        assert "can't be shown" in screen_text(console)
