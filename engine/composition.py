@@ -111,6 +111,7 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         health = Health(connections, settings)
         door = Door(
             host=host,
+            records=host.system,
             reads=Queries(database, now=clock.now),
             rollouts=RolloutReads(database, now=clock.now),
             policy=policy,

@@ -100,7 +100,7 @@ class FleetSync:
             else:
                 future.set_exception(error)
 
-        self._host.write_rows([(sql, rows) for sql, rows in statements if rows], done)
+        self._host.system.write([(sql, rows) for sql, rows in statements if rows], done)
         await future
 
 

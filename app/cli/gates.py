@@ -91,11 +91,13 @@ def _voting(answer: str) -> Any:
             "rationale": rationale,
             "form": inputs(pairs, None),
         }
-        preview = session.command("gate.vote", gate, args, preview=True) if dry_run or detail.phrase else None
+        # who may not vote is told so by the vote itself, which is recorded
+        asked = detail.phrase and answer == "approve" and not detail.gate.mine
+        preview = session.command("gate.vote", gate, args, preview=True) if dry_run or asked else None
         if dry_run and preview:
             session.done(preview, "")
             return
-        if preview and answer == "approve":
+        if preview:
             args["phrase"] = phrase_for(preview, given=phrase, yes=yes)
         done = session.command("gate.vote", gate, args, id=ident)
         session.done(done, f"{answer} on {plain.clean(gate)} is recorded")

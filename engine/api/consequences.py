@@ -6,10 +6,13 @@ command arrives: when the blast radius has changed in between, the old phrase no
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from engine.api import verbs
 from engine.api.door import Door
+from engine.contract.gates import GateDetail
 from engine.contract.rollouts import RolloutDetail, StageView
 
 
@@ -42,19 +45,61 @@ def fits(typed: str, phrase: str) -> bool:
     return typed.split() == phrase.split()
 
 
-def _vote(door: Door, gate: str, args: verbs.GateVote) -> Consequences:
-    detail = door.reads.gate_detail(gate)
-    if detail is None:
-        return NONE
-    if args.answer != "approve":
-        return Consequences((detail.on_reject,) if args.answer == "reject" and detail.on_reject else ())
+def approval(door: Door, detail: GateDetail) -> Consequences:
+    """What approving means. A gate of a rollout moves robots: it says which, and wants the phrase."""
+    rollout = door.rollouts.rollout_detail(detail.gate.rollout) if detail.gate.rollout else None
+    told = Consequences(detail.consequences, detail.phrase)
+    if rollout is not None and "approve" in detail.answers:
+        told = _on_a_rollout(detail.gate.path.rpartition(".")[2], rollout) or told
     left = max(0, detail.gate.seats_open - 1)
     seats = (
         f"{left} more seat{'s' if left != 1 else ''} to fill after this vote"
         if left
         else "this vote fills the last seat"
     )
-    return Consequences((*detail.consequences, seats), detail.phrase)
+    return Consequences((*told.sentences, seats), told.phrase)
+
+
+def _vote(door: Door, gate: str, args: verbs.GateVote) -> Consequences:
+    detail = door.reads.gate_detail(gate)
+    if detail is None:
+        return NONE
+    if args.answer == "approve":
+        return approval(door, detail)
+    return Consequences((f"rejecting {detail.on_reject}",) if args.answer == "reject" and detail.on_reject else ())
+
+
+def _on_a_rollout(step: str, detail: RolloutDetail) -> Consequences | None:
+    head, stage = detail.rollout, _stage(detail, detail.rollout.stage_index)
+    if step == "signoff":
+        first = detail.stages[0] if detail.stages else None
+        said = [f"{head.robots} robots get {head.version} in {len(detail.stages)} stages, if each is judged well"]
+        if first is not None:
+            said.insert(0, f"+{first.size} robots ({first.name}) first{_places(detail.blast)}")
+        preflight = detail.preflight if isinstance(detail.preflight, dict) else {}
+        blocked = preflight.get("blocked") or []
+        said += [f"{len(blocked)} robots could not be put back afterwards: {_names(blocked)}"] if blocked else []
+        return Consequences(tuple(said), f"start {head.robots} {head.cohort}")
+    if step in ("promotion", "judge", "decide"):
+        return _rollout("rollout.promote", detail, verbs.RolloutPromote())
+    if step == "install_decide" and stage is not None:
+        failed = stage.counts.failed + stage.counts.timed_out + stage.counts.rejected
+        return Consequences(
+            (f"{failed} failed robots of {stage.name} are tried again",), f"retry {failed} {stage.name}"
+        )
+    if step == "held":
+        return _rollout("rollout.resume", detail, verbs.RolloutResume())
+    return None
+
+
+def _places(blast: dict[str, Any]) -> str:
+    parts = [f"{len(blast[key])} {key}" for key in ("sites", "customers") if isinstance(blast.get(key), list | tuple)]
+    return f", {', '.join(parts)}" if parts else ""
+
+
+def _names(blocked: Any) -> str:
+    names = [str(one.get("robot", "")) for one in blocked[:5] if isinstance(one, dict)]
+    return ", ".join(names) + (" ..." if len(blocked) > 5 else "")
 
 
 def _rollout(verb: str, detail: RolloutDetail, args: verbs.Args) -> Consequences:

@@ -106,13 +106,15 @@ class Host(Protocol):
     async def submit(self, run: str, command: Any, *, id: str, actor: Any, preview: bool = False) -> Any: ...
     async def register(self, text: str, *, id: str, actor: Any) -> Any: ...
     def subscribe(self) -> Any: ...
-    async def record(self, type_: str, data: dict[str, Json], *, actor: Any, cause: str) -> Any:
-        """An event that belongs to no run."""
-        ...
-
     def answered(self, id: str) -> Any | None:
         """The stored answer of a command already taken (asked in a thread), so that a repeat is judged by nothing new."""
         ...
+
+
+class Records(Protocol):
+    """What is recorded beside runs."""
+
+    async def record(self, type_: str, data: dict[str, Json], *, actor: Any, cause: str) -> Any: ...
 
 
 class Door:
@@ -122,6 +124,7 @@ class Door:
         self,
         *,
         host: Host,
+        records: Records,
         reads: Reads,
         rollouts: RolloutReads,
         policy: Policy,
@@ -134,7 +137,7 @@ class Door:
         state: Callable[[], tuple[str, str]] = lambda: ("ok", ""),
         epoch: Callable[[], int] = lambda: 0,
     ) -> None:
-        self.host, self.reads, self.rollouts, self.policy = host, reads, rollouts, policy
+        self.host, self.records, self.reads, self.rollouts, self.policy = host, records, reads, rollouts, policy
         self.settings, self.now, self.validate = settings, now, validate
         self.socket, self.database = socket, database
         self.health, self.state, self.epoch = health, state, epoch

@@ -47,7 +47,8 @@ async def perform(door: Door, caller: Caller, name: str, body: bytes) -> Command
     meant = NONE
     if known is None:
         meant = await asyncio.to_thread(consequences, door, name, request.target, args)
-        if not request.preview and meant.phrase and (verb.risk or name == "gate.vote"):
+        asked = not request.preview and meant.phrase and (verb.risk or name == "gate.vote")
+        if asked and not await _would_be_refused(door, caller, name, request, args):
             _typed(getattr(args, "phrase", ""), meant)
     try:
         done = await _ask(door, caller, name, request, args)
@@ -81,6 +82,14 @@ def _shaped(verb: verbs.Verb, body: bytes) -> tuple[verbs.Request, verbs.Args]:
         return request, msgspec.convert(request.args, verb.args, strict=True)
     except msgspec.ValidationError as error:
         raise malformed(error, within="args") from error
+
+
+async def _would_be_refused(door: Door, caller: Caller, name: str, request: verbs.Request, args: Any) -> bool:
+    """A vote that does not count needs no phrase: it goes to the core, which refuses and records it."""
+    if name != "gate.vote":
+        return False
+    foreseen = await _ask(door, caller, name, msgspec.structs.replace(request, preview=True), args)
+    return foreseen.refusal is not None
 
 
 def _typed(typed: str, meant: Consequences) -> None:
@@ -118,7 +127,7 @@ async def _permit(door: Door, caller: Caller, verb: verbs.Verb, request: verbs.R
             "target": request.target,
         }
         with contextlib.suppress(StoreError):
-            await door.host.record("CommandRefused", said, actor=caller.actor(), cause=request.id)
+            await door.records.record("CommandRefused", said, actor=caller.actor(), cause=request.id)
     held = f"you are {caller.person} and hold {', '.join(caller.roles) or 'no role'}"
     fix = caller.warning or (f"{why.fix} ({held})" if why.fix else held)
     raise Denied(403, "forbidden", f"{caller.person} may not {verb.says}: {why.reason}", fix=fix)

@@ -233,5 +233,6 @@ _SENTENCES: dict[str, Callable[[Data], tuple[str, str]]] = {
     "EngineStopped": _plain(lambda d: "the engine stopped", "notice"),
     "WorkflowRegistered": _plain(lambda d: f"{d['workflow']} version {d['version']} is registered", "notice"),
     "EventPublished": _published,
+    "PayloadRedacted": _plain(lambda d: f"the payload of event {d['seq']} was redacted{_because(d)}", "warning"),
     "RunTimedOut": _plain(lambda d: "ran out of time", "alarm"),
 }

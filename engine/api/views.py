@@ -10,6 +10,7 @@ import msgspec
 
 from engine.api import sentences
 from engine.api.access import Caller, me
+from engine.api.consequences import approval
 from engine.api.door import Door
 from engine.contract.common import ActorView
 from engine.contract.gates import GateDetail, GatePage, GateSummary
@@ -70,8 +71,34 @@ def gate_page(door: Door, caller: Caller, page: GatePage) -> GatePage:
 
 
 def gate_for(door: Door, caller: Caller, detail: GateDetail) -> GateDetail:
-    mine = why_not(detail, caller) if detail.gate.state == "open" else f"the gate is {detail.gate.state}"
-    return msgspec.structs.replace(detail, gate=msgspec.structs.replace(detail.gate, mine=mine))
+    """A gate in full, as this caller sees it: whether they may vote, what approving means, and who else can."""
+    if detail.gate.state != "open":
+        gate = msgspec.structs.replace(detail.gate, mine=f"the gate is {detail.gate.state}")
+        return msgspec.structs.replace(detail, gate=gate)
+    meant = approval(door, detail)
+    return msgspec.structs.replace(
+        detail,
+        gate=msgspec.structs.replace(detail.gate, mine=why_not(detail, caller)),
+        consequences=meant.sentences,
+        phrase=meant.phrase,
+        who_can=_who_can(door, detail) or detail.who_can,
+    )
+
+
+def _who_can(door: Door, detail: GateDetail) -> tuple[str, ...]:
+    """The known people who could fill a seat that is still open; members of groups show when they connect."""
+    voted = {vote.person for vote in detail.votes if not vote.void and not vote.refused}
+    found: dict[str, str] = {}
+    for seat in detail.seats:
+        if len(seat.filled_by) >= seat.count:
+            continue
+        held = door.policy.people_with(seat.role, at=door.now()) if seat.role else (seat.person,) if seat.person else ()
+        for person in held:
+            if person not in voted and person not in detail.excluded:
+                found.setdefault(person, seat.role or "named")
+        if seat.group:
+            found.setdefault(f"group {seat.group}", "group")
+    return tuple(f"{person} ({role})" if role not in ("named", "group") else person for person, role in found.items())
 
 
 def why_not(detail: GateDetail, caller: Caller) -> str:

@@ -90,7 +90,7 @@ def test_votes_are_seen_and_can_be_taken_back(demo: Installation) -> None:
     demo.json("gates", "claim", gate, "--as", "bo")
     demo.json("gates", "ask", gate, "why now?", "--as", "bo")
     demo.json("gates", "withdraw", gate, "--as", "ana")
-    again = demo.json("gates", "approve", gate, "--as", "ana", "--evidence", "sha256:stale", code=1)
+    again = demo.json("gates", "approve", gate, "--as", "ana", "--evidence", "sha256:stale", "--yes", code=1)
     assert again["error"]["code"] == "stale_evidence"
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from engine.api import sentences
 from engine.core.events import EVENTS
 
-SYSTEM = ("EngineStarted", "EngineStopped", "WorkflowRegistered", "EventPublished")
+SYSTEM = ("EngineStarted", "EngineStopped", "WorkflowRegistered", "EventPublished", "PayloadRedacted")
 LEVELS = {"info", "notice", "warning", "alarm"}
 
 

@@ -36,8 +36,8 @@ _update = msgspec.json.Decoder(RobotUpdate)
 class RolloutProjector:
     """Passed to the host, which calls it inside the writer's transaction."""
 
-    tables = ("rollouts", "cohorts", "robot_updates")
-    wants = frozenset(
+    tables: tuple[str, ...] = ("rollouts", "cohorts", "robot_updates")
+    wants: frozenset[str] = frozenset(
         {
             "RunStarted", "StepScheduled", "StepCompleted", "SampleJudged", "ObservationConcluded", "GateOpened", "GatePassed",
             "GateRejected", "GateExpired", "GateWithdrawn", "InterruptTaken", "ItemStarted", "Emitted", "CompensationStarted",

@@ -130,6 +130,7 @@ class FakeHost:
         self.asked: list[tuple[str, Any, Actor, bool]] = []
         self.refusal: Refusal | None = None
         self.fails: Exception | None = None
+        self.keeps_previews = False
         self._bound = bound
 
     def commit(self, run: str, type_: str, **data: Any) -> Recorded:
@@ -153,6 +154,8 @@ class FakeHost:
         return self._done("run-9", (workflow, inputs), id, actor, preview)
 
     async def submit(self, run: str, command: Any, *, id: str, actor: Any, preview: bool = False) -> Answer:
+        if preview and not self.keeps_previews:
+            return Answer(seq=len(self.rows), run=run, refusal=self.refusal)
         return self._done(run, command, id, actor, preview)
 
     async def register(self, text: str, *, id: str, actor: Any) -> Answer:
@@ -284,6 +287,7 @@ async def serving(
 
     door = Door(
         host=host,
+        records=host,
         reads=host,
         rollouts=host,
         policy=policy(environment, **(people or {})),

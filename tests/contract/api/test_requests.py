@@ -24,7 +24,8 @@ from engine.contract.system import Me, ValidationFinding, VerifyReport, WatchSna
 from engine.core import commands as core
 from engine.core.commands import Refusal
 from engine.store.errors import StoreReadOnly
-from tests.contract.api.fake_engine import ME, serving
+from tests.contract.api import fake_engine
+from tests.contract.api.fake_engine import GATE, ME, serving
 
 
 async def raw(home, method: str, path: str, body: bytes = b"", head: dict[str, str] | None = None) -> tuple[int, Json]:
@@ -119,6 +120,7 @@ async def test_an_oversized_body_without_a_length_is_given_up(tmp_path):
 
 async def test_a_risky_verb_wants_the_phrase_of_its_blast_radius(tmp_path):
     async with serving(tmp_path) as (home, host, _door):
+        host.keeps_previews = True
         status, preview = await ask(home, "rollout.rollback", preview=True)
         assert status == 200
         assert preview["phrase"] == "rollback 9 HAM2"
@@ -217,6 +219,28 @@ async def test_acting_as_somebody_exists_in_the_sandbox_only(tmp_path):
         status, _ = await ask(home, "run.suspend", head=headers("ada", script=True))
         assert status == 200
         assert (host.asked[0][2].id, host.asked[0][2].via) == ("ada", "script")
+
+
+async def test_a_gate_of_a_rollout_says_what_approving_moves_and_wants_the_phrase(tmp_path, monkeypatch):
+    signoff = msgspec.structs.replace(GATE, gate=msgspec.structs.replace(GATE.gate, rollout="run-1"))
+    monkeypatch.setattr(fake_engine, "GATE", signoff)
+    async with serving(tmp_path, environment="sandbox") as (home, host, _door):
+        gate = await asyncio.to_thread(wire.get, home, "/v1/gates/run-1.7", GateDetail, headers("ada"))
+        assert gate.phrase == "start 40 EU-AMR"
+        assert gate.consequences[0].startswith("+10 robots (canary) first")
+        assert gate.who_can == ("ada (release-manager)", f"{ME} (release-manager)") or ME in str(gate.who_can)
+        args = {"answer": "approve", "evidence_digest": "sha256:e"}
+        status, problem = await ask(home, "gate.vote", "run-1.7", headers("ada"), args=args)
+        assert (status, problem["code"], host.asked) == (422, "phrase_required", [])
+        status, _ = await ask(home, "gate.vote", "run-1.7", headers("ada"), args={**args, "phrase": gate.phrase})
+        assert status == 200
+        status, _ = await ask(home, "gate.vote", "run-1.7", headers("ada"), args={**args, "answer": "reject"})
+        assert status == 200, "what makes things safer needs no phrase"
+        host.refusal = Refusal(code="wrong_role", reason="needs another role")
+        asked = len(host.asked)
+        status, problem = await ask(home, "gate.vote", "run-1.7", headers("grace"), args=args)
+        assert (status, problem["code"]) == (403, "wrong_role")
+        assert len(host.asked) == asked + 1, "the core saw it, so that it is recorded"
 
 
 async def test_a_client_may_change_whom_it_acts_as_in_the_sandbox(tmp_path):
