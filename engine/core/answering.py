@@ -98,7 +98,7 @@ def fail(d: Deciding, command: c.Fail) -> None:
                 undo=call.undo,
                 retryable=command.retryable,
                 retry_after=command.retry_after,
-                acted=call.effect != "read" and failure.kind not in UNTOUCHED,
+                acted=call.effect != "read" and (command.recovered or failure.kind not in UNTOUCHED),
             )
         )
     d.touch(command.scope)
@@ -117,6 +117,7 @@ def defer(d: Deciding, command: c.Defer) -> None:
             due=due,
             reason=command.reason,
             undo=token.call.undo,
+            acted=command.recovered,
         )
     )
     d.arm(token, command.step, fence, "defer", due)

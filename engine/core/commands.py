@@ -74,7 +74,10 @@ class Complete(Command, frozen=True, kw_only=True):
 
 
 class Fail(Command, frozen=True, kw_only=True):
-    """An action, sample or compensation failed. `in_doubt`: it was sent and not answered. `retry_after`: seconds."""
+    """An action, sample or compensation failed. `in_doubt`: it was sent and not answered. `retry_after`: seconds.
+
+    `recovered` is that of the `RunAction`: an earlier try may have acted, whatever this one says.
+    """
 
     scope: str
     step: str
@@ -84,6 +87,7 @@ class Fail(Command, frozen=True, kw_only=True):
     in_doubt: bool = False
     retry_after: float | None = None
     retryable: bool = True
+    recovered: bool = False
 
 
 class Defer(Command, frozen=True, kw_only=True):
@@ -94,6 +98,7 @@ class Defer(Command, frozen=True, kw_only=True):
     fence: int
     seconds: float
     reason: str
+    recovered: bool = False
 
 
 class FireTimer(Command, frozen=True, kw_only=True):

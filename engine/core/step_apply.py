@@ -138,13 +138,14 @@ def _retry_scheduled(state: State, event: e.StepRetryScheduled) -> None:
 def _deferred(state: State, event: e.StepDeferred) -> None:
     token = _holder(state, event.scope)
     token.phase, token.fence, token.reason = s.DEFERRED, event.fence, event.reason
+    if event.acted:
+        token.acted = True
     state.fence = max(state.fence, event.fence)
 
 
 def _skipped(state: State, event: e.StepSkipped) -> None:
     token = state.tokens[event.scope]
     token.step = event.step
-    _drop_refused(state, token)
     result: dict[str, Any] = {"output": event.output, "skipped": True}
     if event.by:
         result.update(by=event.by, reason=event.reason)

@@ -103,7 +103,7 @@ class StepRetryScheduled(Event, frozen=True, kw_only=True):
 
 
 class StepDeferred(Event, frozen=True, kw_only=True):
-    """The target was busy or offline: tried again at `due`, no attempt spent."""
+    """The target was busy or offline: tried again at `due`, no attempt spent. `acted`: an earlier try may have acted."""
 
     scope: str
     step: str
@@ -111,6 +111,7 @@ class StepDeferred(Event, frozen=True, kw_only=True):
     due: float
     reason: str
     undo: int | None = None
+    acted: bool = False
 
 
 class StepSkipped(Event, frozen=True, kw_only=True):

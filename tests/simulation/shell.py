@@ -72,7 +72,10 @@ class Shell:
     # time
 
     def later(self, seconds: float, what: c.Command | f.RunAction, *, outlives: bool = False) -> None:
-        """Something will arrive. What lives in the host dies with it; what is on its way from outside does not."""
+        """Something will arrive. What lives in the host dies with it; news from outside that something was done does not.
+
+        A refusal of a dead host's call dies with the host: one host holds the database, and only it answers.
+        """
         self.count += 1
         heapq.heappush(self.queue, (self.now + seconds, self.count, -1 if outlives else self.life, what))
 
@@ -125,7 +128,7 @@ class Shell:
             self.crash()
             if isinstance(command, (c.Start, c.Vote)):
                 self.commit(command)
-            elif isinstance(command, (c.Complete, c.Fail, c.Defer, c.EndChild)):
+            elif isinstance(command, (c.Complete, c.EndChild)):
                 self.later(5.0, command, outlives=True)
             return
         self.journal += decision.events
@@ -140,6 +143,14 @@ class Shell:
 
     def crash(self) -> None:
         self.crashes += 1
+        for _, _, life, what in sorted(self.queue, key=lambda one: one[:2]):
+            if (
+                isinstance(what, f.RunAction)
+                and life == self.life
+                and what.effect != "once"
+                and self.random.random() < 0.3
+            ):
+                self.world.act(what, self.now)  # it was on the wire when the host died, and it landed
         self.life += 1
         if self.snapshot is None:
             self.state = fold(self.run, self.journal)
@@ -182,10 +193,21 @@ class Shell:
             if self.life != life or not self._holds(effect):
                 return
         if not healed and chance() < mood.busy:
-            self.commit(c.Defer(**{k: v for k, v in at.items() if k != "undo"}, seconds=chance() * 60, reason="busy"))
+            self.commit(
+                c.Defer(
+                    **{k: v for k, v in at.items() if k != "undo"},
+                    seconds=chance() * 60,
+                    reason="busy",
+                    recovered=effect.recovered,
+                )
+            )
             return
         if not healed and chance() < mood.fail:
-            self.later(chance() * 5, c.Fail(**at, failure=e.Failure(error="Down", kind="communication")), outlives=True)
+            why = self.random.choice(["communication", "authorization"])
+            self.later(
+                chance() * 5,
+                c.Fail(**at, failure=e.Failure(error="Down", kind=why), recovered=effect.recovered),
+            )
             return
         self.world.act(effect, self.now)
         if not healed and chance() < mood.lose:

@@ -77,12 +77,12 @@ def test_the_lives_are_eventful() -> None:
     ends: Counter[str] = Counter()
     seen: Counter[str] = Counter()
     crashes = 0
-    for seed in range(60):
+    for seed in range(120):
         shell = live(seed, "harsh" if seed % 2 else "ordinary")
         ends[shell.state.status] += 1
         seen.update({type(event).__name__ for event in shell.journal})
         crashes += shell.crashes
-    assert crashes > 60 and {"completed", "failed", "cancelled"} <= set(ends), ends
+    assert crashes > 120 and {"completed", "failed", "cancelled"} <= set(ends), ends
     needed = (
         "StepInDoubt CompensationFailed CompensationConcluded ItemFailed ObservationConcluded ResultRefused WindowHeld"
     )

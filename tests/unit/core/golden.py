@@ -15,15 +15,15 @@ from tests.simulation.test_core import live
 
 FOLDER = Path(__file__).parents[2] / "golden"
 LIVES = [
-    ("kind", 105),  # completed
-    ("kind", 63),  # timed out
-    ("ordinary", 39),  # completed
-    ("ordinary", 111),  # cancelled
-    ("ordinary", 60),  # failed
-    ("harsh", 111),  # failed
-    ("harsh", 149),  # cancelled
-    ("harsh", 69),  # timed out
-    ("harsh", 15),  # completed
+    ("kind", 117),  # completed
+    ("kind", 31),  # timed out
+    ("ordinary", 101),  # completed
+    ("ordinary", 54),  # cancelled
+    ("ordinary", 89),  # failed
+    ("harsh", 48),  # failed
+    ("harsh", 63),  # cancelled
+    ("harsh", 3),  # timed out
+    ("harsh", 98),  # completed
 ]
 
 

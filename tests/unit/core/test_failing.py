@@ -275,6 +275,22 @@ def test_an_action_refused_before_it_could_act_is_not_undone() -> None:
     assert rig.of(e.CompensationStarted)[0].steps == ("b", "a")
 
 
+@pytest.mark.parametrize("how", ["fail", "defer", "skip"])
+def test_a_refusal_of_a_repeated_call_does_not_prove_that_nothing_was_done(how: str) -> None:
+    """The host died with the first call under way; the second one was refused, was deferred first, or given up."""
+    rig = Rig(flow(action("a", compensate=undo("a"), catch=(Catch(error=("*",), goto="fail"),), next="fail"))).start()
+    token = rig.token("a")
+    if how != "fail":
+        rig.do(c.Defer(scope="", step="a", fence=token.fence, seconds=1.0, reason="busy", recovered=True))
+    if how == "skip":
+        rig.do(c.SkipStep(by="op", path="a", reason="x"))
+    else:
+        if how == "defer":
+            rig.fire("a", "defer")
+        rig.fail("a", "Forbidden", kind="authorization", recovered=how == "fail")
+    assert rig.calls()[-1] == "undo.a"
+
+
 def test_each_visit_has_an_undo_and_a_key_of_its_own() -> None:
     definition = flow(
         Step(id="m", kind="map", map=Map(over="${[1, 2, 3]}", start="m.push", parallel=3), next="fail"),
