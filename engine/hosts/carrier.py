@@ -87,13 +87,12 @@ class Carrier:
         def settled(answer: Answer | None, error: BaseException | None) -> None:
             if error is not None:
                 self.alarms.settled(key, again=True)
-            elif answer is not None and not answer.events:
-                if answer.refusal is not None and answer.refusal.code == "suspended":
-                    self.alarms.settled(key, again=True)  # it stays due; the next sweep asks again
-                else:
-                    self._host.drop_timer(key)  # stale: its step went on without it
-            else:
+            elif answer is None or answer.refusal is None:
                 self.alarms.settled(key)
+            elif answer.refusal.code == "suspended":
+                self.alarms.settled(key, again=True)  # it stays due; the next sweep asks again
+            else:
+                self._host.drop_timer(key)  # stale: its step went on without it
 
         self._host.tell(
             run, c.FireTimer(scope=scope, step=step, fence=fence, purpose=purpose), f"timer:{purpose}", settled

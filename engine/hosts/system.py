@@ -13,6 +13,7 @@ from engine.core.commands import Refusal
 from engine.hosts.settings import Answer
 from engine.store import statements as sql
 from engine.store.records import ENGINE, SYSTEM, Actor, Commit
+from engine.store.run_queries import OPEN_STATUS
 
 if TYPE_CHECKING:
     from engine.hosts.embedded import Host
@@ -92,8 +93,8 @@ class SystemRecords:
             refusal = Refusal(code="not_found", reason=f"there is no event {seq}")
             return Answer(seq=host.journal.seq, run="", refusal=refusal)
         run, n, type_, data, digest, status = rows[0]
-        live = host.runs.get(run) if run else None
-        if live is not None and live.state.open:
+        live = host.runs.peek(run)
+        if status in OPEN_STATUS or (live is not None and live.state.open):
             refusal = Refusal(
                 code="in_flight",
                 reason=f"{run} is {status}: its state is folded from its events",

@@ -105,7 +105,11 @@ class Turns:
 
     def take(self, turn: Turn) -> None:
         """Decides and queues."""
-        live = self.runs.get(turn.run) if turn.birth is None else self._born(turn.run, turn.birth)
+        try:
+            live = self.runs.get(turn.run) if turn.birth is None else self._born(turn.run, turn.birth)
+        except StoreError as error:  # its history can't be read (redacted, damaged, newer)
+            self._lost(turn, error)
+            return
         if live is None:
             self._refuse(turn, _NOT_FOUND)
             return
@@ -116,11 +120,9 @@ class Turns:
             decision = self._decide(live, turn.command, now)
             events = decision.events
             data = [_encode(event) for event in events]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a fault of the engine must not take other runs with it
             self.runs.drop(turn.run)
-            log.error("deciding %s for %s failed", type(turn.command).__name__, turn.run, exc_info=error)
-            if turn.reply is not None:
-                turn.reply(None, error)
+            self._lost(turn, error)
             return
         turn.refusal = decision.refusal
         if not events and turn.id is None:
@@ -175,6 +177,12 @@ class Turns:
         live = Live(run, number, definition, State.new(run), seed_of(run))
         self.runs.add(live)
         return live
+
+    @staticmethod
+    def _lost(turn: Turn, error: Exception) -> None:
+        log.error("deciding %s for %s failed", type(turn.command).__name__, turn.run, exc_info=error)
+        if turn.reply is not None:
+            turn.reply(None, error)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
