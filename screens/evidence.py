@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from screens import figures, layout
+from screens import evidence_health, figures, layout
 from screens.layout import Line
 from screens.widgets.clean import clean
 from screens.widgets.parts import Part, plain
@@ -44,6 +44,10 @@ def marked(fresh: Sequence[Line], before: Sequence[Line]) -> list[Line]:
 
 
 def _value(value: Any, now: float, cells: int, depth: int) -> list[Line]:
+    if evidence_health.is_health(value):
+        return _health(value, now, cells, depth)
+    if evidence_health.is_counts(value):
+        return [[" " * (2 * depth), *evidence_health.counts(value, cells - 2 * depth)]]
     if isinstance(value, Mapping):
         return _fields(value, now, cells, depth)
     if _is_rows(value):
@@ -71,10 +75,19 @@ def _fields(fields: Mapping[str, Any], now: float, cells: int, depth: int) -> li
     return out
 
 
+def _health(sample: Mapping[str, Any], now: float, cells: int, depth: int) -> list[Line]:
+    """A health sample as the rollout screen shows one, then the fields it does not speak for."""
+    indent = " " * (2 * depth)
+    out: list[Line] = [[indent, *line] for line in evidence_health.lines(sample, now, cells - 2 * depth)]
+    rest = {name: value for name, value in sample.items() if name not in evidence_health.SHOWN}
+    return out + (_fields(rest, now, cells, depth) if rest else [])
+
+
 def _rows(rows: Sequence[Mapping[str, Any]], now: float, cells: int, depth: int) -> list[Line]:
     names: list[str] = []
     for row in rows[:ROWS]:
         names += [name for name in row if name not in names]
+    names = layout.named_first(names)
     shown = names[:COLUMNS]
     body = [[scalar(name, row.get(name), now, brief=True) for name in shown] for row in rows[:ROWS]]
     right = frozenset(

@@ -174,7 +174,8 @@ def counts(row: Counts, cells: int = 160) -> list[Part]:
         parts += [" ", (f"rejected {row.rejected}", "alarm")]
     if row.in_progress:
         parts.append(f" in progress {row.in_progress}")
-    parts += [" ", (f"unknown {row.unknown}", "caution") if row.unknown else "unknown 0"]
+    if row.unknown or width(parts) + len(" unknown 0") <= cells:
+        parts += [" ", (f"unknown {row.unknown}", "caution") if row.unknown else "unknown 0"]
     if bad and row.executed:
         said = f"  = {share(bad, row.executed)} of executed"
         if width(parts) + len(said) <= cells:

@@ -333,8 +333,8 @@ class GateScreen(QScreen):
         lines: list[Line] = [
             [("on the evidence you saw, digest ", "muted"), figures.short(detail.evidence_digest), ", ", age]
         ]
-        if act.name == "gate.reject" and detail.on_reject:
-            lines.insert(0, [("then: ", "muted"), detail.on_reject])
+        if act.name == "gate.approve" and not detail.consequences:
+            lines[:0] = [["\u00b7 ", text] for text in gate_view.implied(detail)]
         return lines
 
     # -- going places -------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def facts(
 def consequences(detail: GateDetail) -> list[Line]:
     """What follows from each answer, and from no answer."""
     rows: list[tuple[str, layout.Cell]] = []
-    for index, text in enumerate(detail.consequences):
+    for index, text in enumerate(detail.consequences or implied(detail)):
         rows.append(("if approved" if not index else "", text))
     if detail.on_reject:
         rows.append(("if rejected", detail.on_reject))
@@ -77,6 +77,26 @@ def consequences(detail: GateDetail) -> list[Line]:
     if detail.phrase:
         rows.append(("to approve, type", (detail.phrase, "strong")))
     return layout.pairs(rows, 200)
+
+
+def implied(detail: GateDetail) -> tuple[str, ...]:
+    """What the evidence of a sign-off says approval would begin, where the engine said nothing itself."""
+    found = detail.evidence if isinstance(detail.evidence, Mapping) else {}
+    plan, cohort = found.get("plan"), found.get("cohort")
+    stages = plan.get("stages") if isinstance(plan, Mapping) else None
+    if not isinstance(cohort, Mapping) or not isinstance(stages, list | tuple) or not stages:
+        return ()
+    first = stages[0] if isinstance(stages[0], Mapping) else {}
+    sites, customers = cohort.get("sites"), cohort.get("customers")
+    text = f"{cohort.get('robots', '?')} robots"
+    if isinstance(sites, list | tuple):
+        text += f", {figures.plural(len(sites), 'site')}"
+    if isinstance(customers, list | tuple):
+        text += f", {figures.plural(len(customers), 'customer')}"
+    return (
+        f"{text}, in {figures.plural(len(stages), 'stage')}",
+        f"first {first.get('name', '?')}: {first.get('robots', '?')} robots",
+    )
 
 
 def seats(detail: GateDetail, now: float) -> list[Line]:

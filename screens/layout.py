@@ -9,6 +9,9 @@ from collections.abc import Sequence
 
 from screens.widgets.parts import Part, Parts, fit, width
 
+NAMES = ("robot", "name", "signal", "stage", "site", "variant", "id", "n", "word", "sentence")
+"""Columns that say what a row is."""
+
 Line = list[Part]
 Cell = Part | Parts
 
@@ -52,7 +55,7 @@ def pairs(rows: Sequence[tuple[str, Cell]], cells: int, *, indent: int = 0) -> l
     """Label and value, labels muted and aligned; the value is left whole for the page to wrap."""
     if not rows:
         return []
-    size = min(max(width(label) for label, _ in rows), max(8, cells // 3))
+    size = min(max(width(label) for label, _ in rows), max(8, cells // 2))
     lines: list[Line] = []
     for label, value in rows:
         lines.append([" " * indent, *[(text, "muted") for text, _ in fit(label, size)], "  ", *parts_of(value)])
@@ -71,6 +74,12 @@ def parts_of(cell: Cell) -> Line:
 def if_room(line: Line, more: Line, cells: int) -> Line:
     """`more` at the end when it fits on the same line; what is said first matters more."""
     return [*line, *more] if width(line) + width(more) <= cells else line
+
+
+def named_first(names: Sequence[str]) -> list[str]:
+    """Columns as people read them: what a row is first, however its source ordered them."""
+    first = [name for name in NAMES if name in names]
+    return [*first, *[name for name in names if name not in first]]
 
 
 def heading(text: str, note: Part = "") -> Line:

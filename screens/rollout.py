@@ -6,6 +6,8 @@ out keeps its key and says why. The screen follows the rollout: what was fetched
 
 from __future__ import annotations
 
+import os
+import sys
 from time import monotonic
 from typing import Any
 
@@ -14,7 +16,7 @@ from textual.containers import Container
 
 from engine.contract.common import CommandAnswer
 from engine.contract.rollouts import RobotUpdate, RolloutDetail
-from screens import acts, fields, figures, rollout_plots, rollout_view
+from screens import acts, fields, figures, plots, rollout_plots, rollout_view
 from screens.acts import Act, Field, Level, Reason
 from screens.base import QScreen, Question, Target
 from screens.confirm import Confirm
@@ -236,6 +238,7 @@ class RolloutScreen(QScreen):
         self.stage: int | None = None
         self._asked_at = 0.0
         self._again = False
+        self.plain = plots.ascii_only(os.environ, getattr(sys.__stdout__, "encoding", None))
 
     # -- showing ------------------------------------------------------------------------------------------------
 
@@ -279,11 +282,6 @@ class RolloutScreen(QScreen):
     @property
     def wide(self) -> bool:
         return self.size.width >= 130
-
-    @property
-    def plain(self) -> bool:
-        """Only ASCII can be shown."""
-        return bool(getattr(self.app, "ascii_only", False))
 
     def _show(self) -> None:
         if not self.is_mounted:
@@ -448,8 +446,14 @@ class RolloutScreen(QScreen):
 
 
 def _robot_rows(detail: RolloutDetail, now: float) -> list[tuple[str, Cells]]:
-    robots = sorted(detail.robots, key=lambda robot: (RANK.get(robot.state, len(ORDER)), robot.robot))
+    robots = sorted(detail.robots, key=lambda robot: (_rank(robot), robot.robot))
     return [(robot.robot, robot_cells(robot, now)) for robot in robots]
+
+
+def _rank(robot: RobotUpdate) -> int:
+    """A robot on the new version that can't go back needs a look as much as one that failed."""
+    stuck = robot.rollback != "feasible" and robot.reported == robot.to_version
+    return RANK["on_hold"] if stuck else RANK.get(robot.state, len(ORDER))
 
 
 def robot_cells(robot: RobotUpdate, now: float) -> Cells:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from engine.contract.rollouts import RobotUpdate, RolloutDetail, StageView, Verdict
+from engine.contract.rollouts import RobotUpdate, RolloutDetail, SignalRow, StageView, Verdict
 from screens import figures, layout, plots
 from screens.layout import Line
 from screens.model import age
@@ -73,7 +73,12 @@ def sentence(detail: RolloutDetail, now: float) -> Line:
     word = head.verdict
     tone = {"FAIL": "alarm", "INCONCLUSIVE": "caution", "PASS": "good"}.get(word, "strong")
     text = head.sentence or f"{word or 'No verdict yet'}: {head.waiting_on or head.state.replace('_', ' ')}"
+    judged = word in figures.WORDS and head.state in ("running", "paused", "pause_requested", "held")
+    if judged and not text.startswith(word):
+        text = f"{word}: {text}"
     glyph = {"FAIL": "\u2717 ", "INCONCLUSIVE": "? ", "PASS": "\u2713 "}.get(word, "")
+    if head.state in ("rollback_incomplete", "failed"):
+        glyph, tone = "! ", "alarm"
     line: Line = [(glyph + text, tone)]
     if detail.verdicts and head.state in ("running", "paused", "pause_requested", "held"):
         newest = detail.verdicts[-1]
@@ -87,9 +92,13 @@ def signals(detail: RolloutDetail, cells: int) -> list[Line]:
     if not detail.signals:
         return [[("no signals yet: nothing of this rollout has been observed", "muted")]]
     least = policy_number(detail.policy.get("min_coverage"), 0.9)
-    alarm = policy_number(detail.policy.get("e_alarm"), E_ALARM)
+    return signal_table(detail.signals, cells, least, policy_number(detail.policy.get("e_alarm"), E_ALARM))
+
+
+def signal_table(signals: Sequence[SignalRow], cells: int, least: float = 0.9, alarm: float = E_ALARM) -> list[Line]:
+    """One line per signal: canary, control, ratio with bounds, E, coverage."""
     rows: list[list[layout.Cell]] = []
-    for row in detail.signals:
+    for row in signals:
         e: Part = figures.number(row.e)
         if row.e is not None and row.e >= alarm:
             e = (figures.number(row.e), "alarm")
@@ -202,7 +211,7 @@ def stakes(detail: RolloutDetail) -> list[Line]:
         if blast.get("window"):
             text += f", {blast['window']}"
         lines.append([("if promoted: ", "muted"), text, (f"  not now: {refused}", "caution") if refused else ""])
-    if detail.split is not None and not detail.rollout.state.startswith(("completed", "rolled_back", "draft")):
+    if detail.split is not None and detail.rollout.state not in (*FINAL, "draft"):
         done, busy, never = detail.split
         lines.append(
             [("if stopped: ", "muted"), f"{done} finished stay, {busy} in progress finish, {never} never start"]

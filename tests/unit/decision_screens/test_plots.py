@@ -72,3 +72,36 @@ def test_the_alarm_is_always_inside_the_scale() -> None:
 def test_a_share_as_a_bar(k: float, n: float, full: int) -> None:
     assert plots.bar(k, n, 10).count("█") == full
     assert len(plots.bar(k, n, 10)) == 10
+
+
+def test_values_keep_their_time() -> None:
+    """Irregular points are held until the next one; silence for long leaves a hole."""
+    times = [0.0, 10.0, 20.0, 30.0, 40.0, 140.0, 150.0, 160.0]
+    even = plots.evenly(times, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], 33)
+    assert even[0] == 1.0 and even[-1] == 8.0 and even[2] == 2.0
+    assert even[15:27] == [None] * 12
+    assert plots.evenly([5.0], [1.0], 10) == [1.0]
+    assert plots.evenly([], [], 10) == []
+
+
+@given(
+    points=st.lists(st.tuples(st.floats(0, 1e6), st.one_of(st.none(), st.floats(-1e6, 1e6))), min_size=2, max_size=50),
+    size=st.integers(1, 80),
+)
+def test_even_steps_invent_nothing(points: list[tuple[float, float | None]], size: int) -> None:
+    times, values = [t for t, _ in points], [v for _, v in points]
+    assert all(value is None or value in values for value in plots.evenly(times, values, size))
+
+
+@pytest.mark.parametrize(
+    ("environ", "encoding", "ascii"),
+    [
+        ({"TERM": "xterm-256color"}, "utf-8", False),
+        ({"TERM": "linux"}, "utf-8", True),
+        ({"TERM": "xterm"}, "ANSI_X3.4-1968", True),
+        ({"TERM": "xterm", "QD_ASCII": "1"}, "utf-8", True),
+        ({"TERM": "xterm"}, None, True),
+    ],
+)
+def test_where_braille_is_not_drawn(environ: dict[str, str], encoding: str | None, ascii: bool) -> None:
+    assert plots.ascii_only(environ, encoding) is ascii

@@ -244,3 +244,86 @@ def test_look_alikes_show_what_differs() -> None:
     robot = replace(FLEET[0], id="HAM2-AMR-17", lookalike="HAM2-AMR-71")
     assert plain(fleet_view.flags(robot)).strip() == "≈ …71"
     assert "HAM2-AMR-71 (compare the serial" in said(fleet_view.detail(robot, BASE, 78))
+
+
+HEALTH = {
+    "verdict": {
+        "word": "FAIL",
+        "sentence": "interventions 2.8x control [1.7 4.6], E 27.1 >= 20",
+        "reasons": ["soak ends in 2h30"],
+    },
+    "signals": [
+        {
+            "name": "interventions",
+            "unit": "/100h",
+            "canary": "24.6 25/102h",
+            "control": "8.7 28/321h",
+            "ratio": 2.82,
+            "low": 1.7,
+            "high": 4.6,
+            "e": 27.1,
+            "coverage": 0.98,
+            "flag": "!",
+        }
+    ],
+    "worst": "AUS3/rev-B 10 in 10h",
+    "permutation_p": 0.006,
+    "exposure_h": 101.6,
+    "exposure_needed_h": 57.3,
+    "controls": ["a"] * 59,
+    "series": [{"name": "interventions", "points": [1] * 500}],
+    "something_else": 7,
+}
+
+
+def test_a_health_sample_as_evidence_reads_like_the_rollout_screen() -> None:
+    text = said(evidence.lines({"health": HEALTH}, BASE, 76))
+    for words in (
+        "✗ FAIL  interventions 2.8x",
+        "soak ends in 2h30",
+        "2.8 [1.7 4.6]",
+        "98%",
+        "worst: AUS3/rev-B",
+        "102 robot-h of 57 needed",
+        "something else",
+    ):
+        assert words in text, words
+    assert "points" not in text
+
+
+@pytest.mark.parametrize(
+    "broken", [{**HEALTH, "signals": "none"}, {**HEALTH, "verdict": {"word": 3}}, {**HEALTH, "signals": [{"name": 1}]}]
+)
+def test_what_only_looks_like_a_health_sample_is_shown_as_it_is(broken: dict[str, object]) -> None:
+    assert "something else" in said(evidence.lines(broken, BASE, 76))
+
+
+def test_counts_as_evidence_are_denominators() -> None:
+    assert "plan 10 eligible 9" in said(
+        evidence.lines({"counts": {"planned": 10, "eligible": 9, "executed": 4, "ok": 4}}, BASE, 76)
+    )
+
+
+def test_rows_begin_with_what_they_are() -> None:
+    lines = evidence.lines([{"points": 3, "name": "interventions"}], BASE, 76)
+    assert plain(lines[0]).strip().startswith("name")
+
+
+def test_a_sign_off_without_consequences_says_what_it_begins() -> None:
+    from msgspec.structs import replace
+
+    detail = fake_gates.gate_details()[0]
+    grounds = {
+        "plan": {"stages": [{"name": "canary", "robots": 10}, {"name": "all"}]},
+        "cohort": {"robots": 200, "sites": ["A", "B"], "customers": ["x"]},
+    }
+    text = said(gate_view.consequences(replace(detail, consequences=(), evidence=grounds)))
+    assert "200 robots, 2 sites, 1 customer, in 2 stages" in text and "first canary: 10 robots" in text
+
+
+def test_an_inconclusive_verdict_is_named() -> None:
+    from msgspec.structs import replace
+
+    detail = ROLLOUTS["run-193"]
+    detail = replace(detail, rollout=replace(detail.rollout, sentence="coverage of the stage 0% (0 of 900 heartbeats)"))
+    assert plain(rollout_view.sentence(detail, BASE)).startswith("? INCONCLUSIVE: coverage of the stage")
