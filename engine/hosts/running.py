@@ -209,6 +209,7 @@ class Running:
                 scope=effect.scope,
                 step=effect.step,
                 fence=effect.fence,
+                recovered=effect.recovered,
                 seconds=max(0.0, float(later.seconds)),
                 reason=clean(later.reason, 300),
             )
@@ -348,6 +349,7 @@ def _failed(
         failure=failure,
         undo=effect.undo,
         in_doubt=in_doubt,
+        recovered=effect.recovered,
         retry_after=retry_after,
         retryable=retryable,
     )

@@ -392,12 +392,14 @@ async def test_a_listener_that_does_not_keep_up_is_told_and_harms_nobody(world: 
     world.act("one")
     host = await world.open()
     await world.register(host, workflow(action_step("one")))
+    await asyncio.sleep(0.1)
     slow = host.feed.subscribe(bound=10)
     quick = host.subscribe()
     for _ in range(10):
         await world.until(await world.start(host), "RunCompleted")
     assert slow.overflowed
     assert await slow.get() == []
+    await asyncio.sleep(0.1)
     seen = await quick.get()
     assert [record.seq for record in seen] == list(range(seen[0].seq, host.journal.seq + 1))
     slow.reset()

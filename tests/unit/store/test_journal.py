@@ -178,7 +178,7 @@ async def test_a_large_payload_is_kept_by_reference_and_read_back(bench: Bench) 
     "change",
     [
         "update events set data = cast(replace(cast(data as text), 'hello', 'hullo') as blob) where seq = 2",
-        "update events set actor = '{\"kind\":\"person\",\"id\":\"eve\"}' where seq = 2",
+        'update events set actor = \'{"kind":"person","id":"eve"}\' where seq = 2',
         "update events set at = at + 1 where seq = 2",
         "update events set cause = 'other' where seq = 2",
         "delete from events where seq = 2",

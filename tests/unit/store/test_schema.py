@@ -60,7 +60,10 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkey
     schema.create_private(path)
     statements = v0001_journal.STATEMENTS
     source = Path(v0001_journal.__file__)
-    broken = source.read_text().replace("def upgrade() -> None:", 'def upgrade() -> None:\n    op.execute("create table half (x)")\n    raise RuntimeError("power cut")\n\n\ndef unused() -> None:')
+    broken = source.read_text().replace(
+        "def upgrade() -> None:",
+        'def upgrade() -> None:\n    op.execute("create table half (x)")\n    raise RuntimeError("power cut")\n\n\ndef unused() -> None:',
+    )
     versions = tmp_path / "migrations" / "versions"
     versions.mkdir(parents=True)
     (versions / "v0001_journal.py").write_text(broken)
