@@ -296,7 +296,7 @@ def actions() -> Mapping[str, Action]:
             },
             outputs=_params(
                 digest="string", size="integer", stage_count="integer", frozen_at="number", cohort="object", stages="array", rest="object",
-                signoff_s="number", exclusions="array", excluded="integer", summary="object", plan="object",
+                signoff_s="number", where="object", exclusions="array", excluded="integer", summary="object", plan="object",
             ),
         ),
         Action(

@@ -108,7 +108,7 @@ def freeze(
             "version": version, "release_digest": release.digest, "size_b": release.size_b, "previous": previous, "origin": origin,
             "cohort_digest": digest, "through": position, "install_s": float(policy["stragglers"]), "straggler_after_s": float(policy["stragglers"]) * 2, "poll_s": float(policy["straggler_poll"]), "second_try": True,
         },
-        "signoff_s": float(policy["signoff"]), "exclusions": exclusions[:50], "excluded": len(exclusions),
+        "signoff_s": float(policy["signoff"]), "where": _where(members), "exclusions": exclusions[:50], "excluded": len(exclusions),
         "summary": {
             "digest": digest, "robots": len(members), "selector": selector, "sites": sorted({r.site for r in members}),
             "customers": sorted({r.customer for r in members}), "variants": sorted({r.variant for r in members}),
@@ -247,6 +247,14 @@ def _strata(robots: Sequence[Robot]) -> dict[str, int]:
     for robot in robots:
         found[stratum(robot)] = found.get(stratum(robot), 0) + 1
     return dict(sorted(found.items()))
+
+
+def _where(robots: Sequence[Robot]) -> dict[str, dict[str, list[str]]]:
+    """Site, variant, robots: who the robots are is frozen with them, whatever a mirror knows later."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for robot in robots:
+        found.setdefault(robot.site, {}).setdefault(robot.variant, []).append(robot.id)
+    return found
 
 
 def _usual(versions: Sequence[str]) -> str:

@@ -164,11 +164,19 @@ def _frozen(change: _Change, output: dict[str, Json]) -> None:
             "site_concurrency": rules["site_concurrency"], "robot_timeout": first["robot_timeout_s"],
             "rules_out": {s["name"]: s["ratio_limit"] for s in output["stages"]},
         }  # fmt: skip
+    where = {
+        name: (site, variant)
+        for site, variants in output.get("where", {}).items()
+        for variant, names in variants.items()
+        for name in names
+    }
     for stage in output["stages"]:
         for name in stage["robots"]:
+            site, variant = where.get(name, ("", ""))
             change.updates[name] = RobotUpdate(
                 robot=name, stage=stage["name"], state="planned", from_version=cohort["origin"].get(name, cohort["previous"]),
                 to_version=doc.version, reported=cohort["origin"].get(name, cohort["previous"]), at=change.at,
+                site=site, variant=variant,
             )  # fmt: skip
     view = CohortView(
         id=doc.cohort, selector=doc.selector, robots=doc.robots, digest=doc.cohort, frozen_at=change.at,

@@ -154,4 +154,4 @@ async def _doubtful(call: Any) -> None:
 
 def phrase(count: int, sites: Sequence[str]) -> str:
     """What has to be typed before robots are sent back: made from what would be touched."""
-    return f"rollback {count} {sites[0] if len(sites) == 1 else f'{len(sites)}-sites'}"
+    return f"rollback {count} {sites[0] if len(sites) == 1 else f'{len(sites)}-sites' if sites else ''}".strip()
