@@ -133,9 +133,7 @@ class Console(OrderedKeys, inherit_bindings=False):
             self.keep_notice([(problem, "caution")])
         if not self.is_headless:
             self.set_interval(1.0, self._check_terminal)
-        # What stands now stays: a full collection that walks it costs a visible pause.
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 50)
+        self.call_after_refresh(_collect_seldom)
         self._listener = asyncio.create_task(self._listen(), name="listener")
         if self._start:
             self.call_after_refresh(self.run_line, self._start)
@@ -311,6 +309,8 @@ class Console(OrderedKeys, inherit_bindings=False):
             self.open(wish.noun, wish.rest)
         elif wish.noun == "theme":
             self.use_theme(wish.rest)
+        elif wish.noun == "as":
+            self.act_as(wish.rest)
         elif wish.noun == "q":
             self.exit(0)
         else:
@@ -319,7 +319,21 @@ class Console(OrderedKeys, inherit_bindings=False):
     def suggest(self, line: str) -> str:
         noun = line.split(" ", 1)[0]
         held: dict[str, Any] = {"run": self.model.runs, "gate": self.model.gates, "rollout": self.model.rollouts}
-        return jump.suggest(line, themes.NAMES, held.get(noun, ()))
+        people = self.model.me.people if self.model.me is not None else ()
+        return jump.suggest(line, themes.NAMES, held.get(noun, ()), people)
+
+    def act_as(self, person: str) -> None:
+        """Be another person of the sandbox: every screen is asked for again, since what may be done differs."""
+        me = self.model.me
+        if me is None or not me.people:
+            self.tell(("only the sandbox has people to be; elsewhere log in as yourself", "caution"))
+        elif person not in me.people:
+            self.tell((f"nobody is called {clean(person, 40)!r}; there are {', '.join(me.people)}", "caution"))
+        else:
+            self.client.act_as(person)
+            self.tell("you are now ", (person, "strong"), seconds=3.0)
+            self._listener.cancel()
+            self._listener = asyncio.create_task(self._listen(), name="listener")
 
     def perform(self, act: Act) -> None:
         """Acts of the console itself, and those a screen has no method for."""
@@ -417,6 +431,13 @@ class Console(OrderedKeys, inherit_bindings=False):
     def watch_theme(self, name: str) -> None:
         for one in themes.NAMES:
             self.set_class(one == name, one)
+
+
+def _collect_seldom() -> None:
+    """What stands after the first frame stays: a full collection that walks it costs a visible pause."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    gc.enable()
 
 
 def _root_class(noun: str) -> type[QScreen]:

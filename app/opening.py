@@ -77,6 +77,7 @@ def _show(home: Home, starting: Starting | None, person: str, start: str) -> int
 
     first = _First(home, starting, headers(person))
     first.start()
+    terminal.quick_start()
     terminal.prepare()
     import app.console  # noqa: F401 - the costly import, beside the engine's start and the snapshot
 

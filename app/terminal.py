@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -29,6 +30,11 @@ def prepare(environ: dict[str, str] | os._Environ[str] = os.environ) -> None:
         environ.pop(name, None)
     for name, value in DEFAULTS.items():
         environ.setdefault(name, value)
+
+
+def quick_start() -> None:
+    """No garbage collection until the first frame (the console turns it on again): a fifth of the start is spent in it."""
+    gc.disable()
 
 
 def unfit() -> str:

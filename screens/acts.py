@@ -140,6 +140,9 @@ SHOWN = {
     "tab": "Tab",
     "shift+tab": "S-Tab",
     "exclamation_mark": "!",
+    "at": "@",
+    "plus": "+",
+    "minus": "-",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
     "comma": ",",
@@ -152,6 +155,15 @@ def shown_key(key: str) -> str:
     if first.startswith("ctrl+"):
         return "^" + first[5:]
     return SHOWN.get(first, first)
+
+
+def _sandbox_only(screen: QScreen) -> Reason | None:
+    me = screen.model.me
+    return (
+        None
+        if me is not None and me.people
+        else Reason("only the sandbox has people to be", "elsewhere log in as yourself")
+    )
 
 
 register(
@@ -167,6 +179,9 @@ register(
     Act("console.back", "escape,ctrl+g", "back", help="Back to where I came from; clears a filter first", order=0),
     Act("console.quit", "q", "back/quit", help="Back; on a root screen leave (the engine goes on)", order=93),
     Act("console.theme", "T", "theme", help="Next theme: night, day, contrast, ansi16", order=0),
+    Act(
+        "console.as", "at", "act as", help="Be another person of the sandbox: :as NAME", enabled=_sandbox_only, order=0
+    ),
     Act("console.notices", "N", "notices", help="What the console said, newest last", order=0),
     Act("console.copy", "y", "copy id", target="row", help="Copy the id under the cursor to the clipboard", order=0),
     Act("console.refresh", "ctrl+r", "ask again", help="Ask the engine again now", order=0),
@@ -184,6 +199,7 @@ EVERYWHERE = (
     "console.back",
     "console.quit",
     "console.theme",
+    "console.as",
     "console.notices",
     "console.copy",
     "console.refresh",

@@ -397,6 +397,11 @@ class QScreen(Screen[Any], inherit_bindings=False):
     def act_console_filter(self) -> None:
         self.open_prompt("/", self.filter)
 
+    def act_console_as(self) -> None:
+        people = self.model.me.people if self.model.me is not None else ()
+        self.say(("people here: ", "muted"), ", ".join(people))
+        self.open_prompt(":", "as ")
+
     def act_console_command(self) -> None:
         self.open_prompt(":")
 

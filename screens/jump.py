@@ -28,7 +28,7 @@ SHORT = {
     "?": "help",
     "h": "help",
 }
-OTHERS = ("theme", "help", "notices", "refresh", "q")
+OTHERS = ("theme", "as", "help", "notices", "refresh", "q")
 WORDS = (*LISTS, *ONES, *OTHERS)
 
 
@@ -60,12 +60,14 @@ def parse(line: str) -> Jump | Unknown:
         return Unknown(f"no command is called {words[0]!r}{hint}")
     if noun in ONES and not rest:
         return Unknown(f":{noun} needs an id, like :{noun} {'HAM2-amr-0117' if noun == 'robot' else '42'}")
+    if noun == "as" and not rest:
+        return Unknown(":as needs the name of a person of the sandbox")
     if noun in ("run", "rollout") and rest.isdigit():
         rest = f"run-{rest}"
     return Jump(noun, rest)
 
 
-def suggest(line: str, themes: Iterable[str] = (), ids: Iterable[str] = ()) -> str:
+def suggest(line: str, themes: Iterable[str] = (), ids: Iterable[str] = (), people: Iterable[str] = ()) -> str:
     """The line completed as far as it is certain; empty when nothing fits."""
     head, space, rest = line.partition(" ")
     if not space:
@@ -73,6 +75,6 @@ def suggest(line: str, themes: Iterable[str] = (), ids: Iterable[str] = ()) -> s
             return ""
         return next((word for word in WORDS if word.startswith(head.lower()) and word != head), "")
     noun = SHORT.get(head.lower(), head.lower())
-    pool = themes if noun == "theme" else ids if noun in ONES else ()
+    pool = {"theme": themes, "as": people}.get(noun, ids if noun in ONES else ())
     match = next((word for word in pool if rest and word.startswith(rest) and word != rest), "")
     return f"{head} {match}" if match else ""

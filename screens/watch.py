@@ -153,11 +153,7 @@ class WatchScreen(QScreen):
 
     def _failing(self) -> list[RunSummary]:
         held = self.model.runs.values()
-        return sorted(
-            (run for run in held if run.status in TROUBLE or run.attention),
-            key=lambda run: run.updated_at,
-            reverse=True,
-        )
+        return sorted((run for run in held if in_trouble(run)), key=lambda run: run.updated_at, reverse=True)
 
     # -- keys ---------------------------------------------------------------------------------------------------
 
@@ -189,6 +185,11 @@ class WatchScreen(QScreen):
     def act_watch_feed(self) -> None:
         feed = self.query_one("#feed", LineTable)
         (self.query_one("#needs", LineTable) if feed.has_focus else feed).focus()
+
+
+def in_trouble(run: RunSummary) -> bool:
+    """Failed, undone, held up, or in need of attention; a run that waits at a gate stands under what needs me already."""
+    return run.status in TROUBLE or (bool(run.attention) and not (run.status == "waiting" and run.gates))
 
 
 def _more(noun: str, count: int) -> list[tuple[str, Cells]]:

@@ -488,6 +488,9 @@ class FakeClient:
         del self.lines[500:]
         return (row,), (line,)
 
+    def act_as(self, person: str) -> None:
+        self.person = person
+
     async def close(self) -> None:
         self.closed = True
         self._wake.set()

@@ -187,6 +187,9 @@ class BenchClient:
     ) -> CommandAnswer:
         return CommandAnswer(id=id, verb=verb, target=target)
 
+    def act_as(self, person: str) -> None:
+        """There is nobody else."""
+
     async def close(self) -> None:
         """Nothing is open."""
 

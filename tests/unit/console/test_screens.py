@@ -16,7 +16,7 @@ from screens.palette import PaletteScreen
 from screens.run import RunScreen
 from screens.run_acts import VIEWS
 from screens.runs import RunsScreen
-from screens.watch import WatchScreen
+from screens.watch import WatchScreen, in_trouble
 from screens.widgets.line import Lines
 from screens.widgets.line_table import LineTable
 from screens.widgets.text import Page
@@ -498,3 +498,27 @@ async def test_a_run_that_does_not_exist_says_so(opened: Open) -> None:
         await settled(pilot)
         assert "Asking" not in text_of(console.screen, "#verdict")
         assert "can't be shown" in screen_text(console)
+
+
+async def test_in_the_sandbox_another_person_is_a_word_away(opened: Open) -> None:
+    client = FakeClient()
+    async with opened(client=client) as (console, pilot):
+        await pilot.press("at")
+        await settled(pilot)
+        await pilot.press(*"dana", "enter")
+        for _ in range(20):
+            await settled(pilot)
+            if "dana via" in text_of(console.screen, "#header"):
+                break
+        assert client.person == "dana"
+        assert "dana via" in text_of(console.screen, "#header")
+        await pilot.press("colon", *"as nobody", "enter")
+        await settled(pilot)
+        assert "nobody is called" in text_of(console.screen, "#bar") and client.person == "dana"
+
+
+async def test_a_run_that_only_waits_at_a_gate_is_not_in_trouble() -> None:
+    row = FakeClient().run_rows[0]
+    assert not in_trouble(replace(row, status="waiting", gates=1, attention="gate open"))
+    assert in_trouble(replace(row, status="running", gates=0, attention="retrying for 2h"))
+    assert in_trouble(replace(row, status="failed"))
