@@ -30,6 +30,8 @@ from app.home import Home, HomeError, prepare
 _NOBODY_THERE = (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR)
 START_S = 30.0
 """How long an engine may take to its ready byte: a cold disk and a long journal, not a hang."""
+LOG_B = 8 * 1024 * 1024
+"""Size at which the log is turned over at the next start."""
 
 
 class Unreachable(Exception):
@@ -110,6 +112,7 @@ def begin(home: Home, *, arguments: Sequence[str] = ()) -> Starting | None:
         if running(home):  # a rival was faster
             os.close(lock)
             return None
+        _turn_over(home.log)
         command = [sys.executable, "-m", "engine", *home.engine_arguments(), *arguments, "--ready-fd", "3"]
         pipe = detach(command, home.log)
     except BaseException:
@@ -194,6 +197,15 @@ def engine_environment() -> dict[str, str]:
     if "site-packages" not in ours:  # run from a checkout: the engine stands beside us, not in the environment
         kept["PYTHONPATH"] = os.pathsep.join(filter(None, (ours, kept.get("PYTHONPATH"))))
     return kept
+
+
+def _turn_over(log: Path) -> None:
+    """A log that has grown large makes room for a new one; the one before is kept."""
+    try:
+        if log.stat().st_size > LOG_B:
+            os.replace(log, log.with_suffix(".log.1"))
+    except OSError:
+        return  # there is none yet
 
 
 def _until_running(home: Home, timeout: float) -> None:

@@ -165,6 +165,22 @@ def test_an_engine_that_cannot_start_says_why(home: Installation) -> None:
     assert home.run("engine", "status").returncode == 3
 
 
+def test_a_damaged_database_is_noticed_at_start_and_left_as_it_is(home: Installation) -> None:
+    home.json("engine", "start")
+    home.json("engine", "stop")
+    database = home.home / "state" / "quarterdeck.db"
+    for side in database.parent.glob("quarterdeck.db-*"):
+        side.unlink()
+    raw = bytearray(database.read_bytes())
+    raw[4096:8192] = os.urandom(4096)
+    database.write_bytes(raw)
+    done = home.run("engine", "start")
+    assert done.returncode == 3
+    assert "damaged" in done.stderr or "malformed" in done.stderr, done.stderr
+    assert database.read_bytes() == raw
+    assert home.json("doctor", code=1)["ok"] is False
+
+
 def test_a_starter_waits_for_an_engine_that_is_just_ending(home: Installation) -> None:
     """The life lock is held and nobody answers: the start goes on when it is free, instead of failing."""
     home.json("engine", "start")
