@@ -157,6 +157,12 @@ class FleetScreen(QScreen):
         self._show()
 
     @property
+    def _expected_s(self) -> float:
+        """How often the fleet is looked at, on the engine's clock: time runs faster in a sandbox, looking does not."""
+        status = self.model.status
+        return max(300.0, 2 * AGAIN_S * (status.speed if status else 1.0))
+
+    @property
     def table(self) -> LineTable:
         return self.query_one("#cohorts" if self._view == "cohorts" else "#robots", LineTable)
 
@@ -189,7 +195,7 @@ class FleetScreen(QScreen):
         if self._view == "cohorts" and self._opened in self._cohorts:
             return fleet_view.cohort_detail(self._cohorts[self._opened], now, cells)
         if self._opened in self._robots:
-            return fleet_view.detail(self._robots[self._opened], now, cells)
+            return fleet_view.detail(self._robots[self._opened], now, cells, self._expected_s)
         return [[(f"{self._opened} is not known any more. Esc goes back.", "muted")]]
 
     def _is_odd(self, robot: RobotRow, now: float) -> bool:
@@ -201,13 +207,13 @@ class FleetScreen(QScreen):
         now = self.model.now()
         if self._view == "cohorts":
             return [
-                (f"{len(self._cohorts)} frozen cohorts", "strong"),
+                (figures.plural(len(self._cohorts), "frozen cohort"), "strong"),
                 ". A cohort never changes: robots that join later are not in it.",
             ]
         line = fleet_view.summary(self._page.rows, now, self._page.total)
         if self._page.next:
             line.append((f" The first {len(self._page.rows):,} are shown.", "caution"))
-        return [*line, "  as of ", figures.aged(self._page.as_of, now)]
+        return [*line, "  as of ", figures.aged(self._page.as_of, now, self._expected_s)]
 
     # -- keys ---------------------------------------------------------------------------------------------------
 

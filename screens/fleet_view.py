@@ -23,15 +23,20 @@ PEOPLE_MODES = ("MANUAL", "TEACH_IN", "SERVICE", "INTERVENED")
 """Modes in which a person is at the robot (VDA 5050): it takes no update by itself."""
 
 
+def silent_s(robot: RobotRow, now: float) -> float:
+    """How long it had not been heard when it was last looked at; how old that look is stands elsewhere."""
+    return max(0.0, (robot.as_of or now) - robot.last_seen_at)
+
+
 def stale(robot: RobotRow, now: float) -> bool:
     """Not heard for more than two of its own poll intervals."""
-    return bool(robot.last_seen_at) and now - robot.last_seen_at > 2 * max(robot.poll_s, 1.0)
+    return bool(robot.last_seen_at) and silent_s(robot, now) > 2 * max(robot.poll_s, 1.0)
 
 
 def seen(robot: RobotRow, now: float) -> Part:
     if not robot.last_seen_at:
         return ("never seen", "caution")
-    old = max(0.0, now - robot.last_seen_at)
+    old = silent_s(robot, now)
     if not robot.online:
         return (f"\u25cb {coarse(old)}", "muted")
     return (f"STALE {coarse(old)}", "caution") if stale(robot, now) else (coarse(old), "muted")
@@ -91,7 +96,7 @@ def summary(robots: Sequence[RobotRow], now: float, total: int) -> list[Part]:
     return [*line, "."]
 
 
-def detail(robot: RobotRow, now: float, cells_wide: int) -> list[Line]:
+def detail(robot: RobotRow, now: float, cells_wide: int, expected_s: float = 300.0) -> list[Line]:
     """Everything known about one robot, with the age of it."""
     reported: Part = robot.reported or "\u2014"
     if robot.drift:
@@ -124,14 +129,19 @@ def detail(robot: RobotRow, now: float, cells_wide: int) -> list[Line]:
         rows.append(("held", (f"{robot.hold}: left out of bulk acts until its logs are taken", "caution")))
     if robot.lookalike:
         rows.append(("looks like", (f"{robot.lookalike} (compare the serial before you act)", "caution")))
-    rows.append(("record", figures.aged(robot.as_of, now)))
+    rows.append(("record", figures.aged(robot.as_of, now, expected_s)))
     return [[("ROBOT ", "muted"), (robot.id, "strong")], [""], *layout.pairs(rows, cells_wide)]
+
+
+def cohort_name(cohort: CohortView) -> str:
+    """Its name, or the beginning of its digest when it has no other."""
+    return figures.short(cohort.id) if ":" in cohort.id and len(cohort.id) > 40 else cohort.id
 
 
 def cohort_cells(cohort: CohortView, now: float) -> Cells:
     strata = ", ".join(f"{name} {count}" for name, count in list(cohort.strata.items())[:6])
     return (
-        cohort.id,
+        cohort_name(cohort),
         str(cohort.robots),
         (figures.short(cohort.digest), "muted"),
         figures.clock(cohort.frozen_at, now),
@@ -150,7 +160,7 @@ def cohort_detail(cohort: CohortView, now: float, cells_wide: int) -> list[Line]
         ("used by", cohort.used_by or "nothing"),
     ]
     lines: list[Line] = [
-        [("COHORT ", "muted"), (cohort.id, "strong"), f"  {figures.plural(cohort.robots, 'robot')}"],
+        [("COHORT ", "muted"), (cohort_name(cohort), "strong"), f"  {figures.plural(cohort.robots, 'robot')}"],
         [""],
         *layout.pairs(rows, cells_wide),
     ]

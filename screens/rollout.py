@@ -322,12 +322,15 @@ class RolloutScreen(QScreen):
                 )
             elif self.stage is None:
                 lines += rollout_plots.trend(detail, cells, ascii=self.plain)
+                failed = rollout_view.failures(detail, cells, most=3)
+                if self.size.height < 36 and len(lines) + len(failed) < self.size.height - 5:
+                    lines += [[""], *failed]
             page.show(lines)
 
     def _long_sentence(self, detail: RolloutDetail, now: float) -> list[Line]:
         """A verdict that the two lines above can't hold is said here in full."""
         line = rollout_view.sentence(detail, now)
-        return [line] if width(line) > 2 * (self.size.width - 2) - 20 else []
+        return [line] if width(line) > 2 * (self.size.width - 2) - 8 else []
 
     def verdict(self) -> list[Part]:
         if self.detail is None:

@@ -12,7 +12,7 @@ from engine.contract.rollouts import RobotUpdate, RolloutDetail, SignalRow, Stag
 from screens import figures, layout, plots
 from screens.layout import Line
 from screens.model import age
-from screens.widgets.parts import Part
+from screens.widgets.parts import Part, width
 
 BAD = ("failed", "rejected", "timed_out", "unknown")
 FINISHED = ("healthy", "failed", "rejected", "timed_out", "rolled_back", "rolling_back")
@@ -33,6 +33,8 @@ def title(detail: RolloutDetail, now: float, cells: int = 160) -> Line:
         f"  {head.cohort} {figures.plural(head.robots, 'robot')}  ",
         figures.state(head.state),
     ]
+    if width(line) > cells:
+        line = [part for part in line[1:] if part != f"{head.previous or '?'} \u2192 "]
     if head.started_by:
         return layout.if_room(line, [(f"  by {head.started_by} {figures.clock(head.started_at, now)}", "muted")], cells)
     return line
@@ -144,7 +146,7 @@ def strata(detail: RolloutDetail, cells: int) -> Line:
 def rollback(detail: RolloutDetail) -> list[Line]:
     """What `R` could do now, and each robot that can't go back, before the key is pressed."""
     plan = detail.rollback
-    if plan is None:
+    if plan is None or not plan.robots:
         return []
     line: Line = [
         ("roll back: ", "muted"),
