@@ -137,6 +137,47 @@ async def test_changes_resume_where_they_stopped(tmp_path):
         await client.close()
 
 
+async def test_changes_count_nothing_twice_where_replay_and_live_overlap(tmp_path):
+    async with serving(tmp_path) as (home, host, _door):
+        host.commit_many([("run-1", "CommentAdded", {"by": "ada", "text": "old"}) for _ in range(20)])
+        slow = host.events
+
+        def while_reading(**query):
+            page = slow(**query)
+            if len(host.rows) < 30 and host.queues:  # committed between subscribing and the end of the replay
+                host.commit_many([("run-2", "CommentAdded", {"by": "ada", "text": "meanwhile"}) for _ in range(10)])
+                page = slow(**query)
+            return page
+
+        host.events = while_reading
+        client, told = Client(home), 0
+        async for tick in client.changes(after=5):
+            told += len(tick.lines) + tick.dropped
+            if tick.seq == 30 and not tick.lines:
+                break
+            if tick.seq == 30:
+                host.commit("run-3", "StepScheduled")
+            if tick.seq == 31:
+                break
+        assert told == 25
+        await client.close()
+
+
+async def test_a_batch_lost_on_the_way_is_brought_back_from_the_journal(tmp_path):
+    async with serving(tmp_path) as (home, host, _door):
+        seen: list[int] = []
+        task = asyncio.create_task(read_events(home, 0, seen))
+        host.commit("run-1", "CommentAdded", by="ada", text="one")
+        await until(lambda: seen == [1])
+        queues, host.queues = host.queues, set()
+        host.commit("run-1", "CommentAdded", by="ada", text="two")  # nobody is told
+        host.queues = queues
+        host.commit("run-1", "CommentAdded", by="ada", text="three")
+        await until(lambda: len(seen) >= 3, 5)
+        assert seen == [1, 2, 3]
+        task.cancel()
+
+
 async def test_gates_come_and_go_in_ticks(tmp_path):
     async with serving(tmp_path, environment="sandbox") as (home, host, _door):
         host.commit("run-1", "StepCompleted", scope="", step="a", fence=1)
