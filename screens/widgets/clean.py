@@ -23,6 +23,7 @@ for _first, _last in (
     (0x2060, 0x206F),
     (0xFE00, 0xFE0F),  # variation selectors: terminals disagree about their width
     (0xFFF9, 0xFFFB),
+    (0x1F3FB, 0x1F3FF),  # skin tones: joined or not, terminals disagree about the width
     (0xE0000, 0xE0FFF),  # tags
 ):
     _MAP |= dict.fromkeys(range(_first, _last + 1), 65533)

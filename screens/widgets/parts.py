@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
@@ -56,30 +56,42 @@ def fit(parts: Parts | Part, cells: int, align: str = "left") -> list[tuple[str,
     out: list[tuple[str, str]] = []
     used = 0
     for text, tone in each(parts):
-        room = cells - used
         size = len(text) if text.isascii() else cell_len(text)
-        if size > room:
-            if room > 0:
-                cut = text[: room - 1] if text.isascii() else set_cell_size(text, room - 1).rstrip(" ")
-                out.append((cut + "\u2026", tone))
-                used += (len(cut) if cut.isascii() else cell_len(cut)) + 1
-            elif out:
-                out[-1] = _mark_cut(out[-1])
-            break
         out.append((text, tone))
         used += size
+        if used > cells:
+            return _cut(out, cells)
     if used < cells:
         pad = (" " * (cells - used), "")
         out = [pad, *out] if align == "right" else [*out, pad]
     return out
 
 
-def _mark_cut(part: tuple[str, str]) -> tuple[str, str]:
-    text, tone = part
-    if not text:
-        return part
-    last = cell_len(text[-1])
-    return (text[:-1] + "\u2026" + " " * (last - 1), tone)
+def _cut(parts: list[tuple[str, str]], cells: int) -> list[tuple[str, str]]:
+    """The first `cells - 1` cells of parts that are too wide, and an ellipsis."""
+    out: list[tuple[str, str]] = []
+    room = max(0, cells - 1)
+    for text, tone in parts:
+        size = len(text) if text.isascii() else cell_len(text)
+        if size > room:
+            kept = text[:room] if text.isascii() else _first_cells(text, room)
+            spare = room - (len(kept) if kept.isascii() else cell_len(kept))
+            return [*out, (f"{kept}\u2026{' ' * spare}" if cells else "", tone)]
+        out.append((text, tone))
+        room -= size
+    return out
+
+
+def _first_cells(text: str, cells: int) -> str:
+    """As many characters as fit; a wide one that would be halved is left out."""
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if cell_len(text[:middle]) <= cells:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low]
 
 
 def wrap(parts: Parts | Part, cells: int, indent: int = 0) -> list[list[tuple[str, str]]]:
@@ -94,10 +106,8 @@ def wrap(parts: Parts | Part, cells: int, indent: int = 0) -> list[list[tuple[st
                 lines.append([(" " * indent, "")] if indent else [])
                 used = indent
             while used + cell_len(word.rstrip(" ")) > cells:
-                head = set_cell_size(word, max(1, cells - used)).rstrip("\0")
-                if cell_len(head) < 1:
-                    break
-                lines[-1].append((word[: len(head)], tone))
+                head = _first_cells(word, cells - used) or word[:1]
+                lines[-1].append((head, tone))
                 word = word[len(head) :]
                 lines.append([(" " * indent, "")] if indent else [])
                 used = indent
