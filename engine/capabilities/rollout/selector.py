@@ -1,12 +1,13 @@
-"""The selector language: `region:eu variant:rev-C|rev-B -site:HAM5 robot:HAM2-*`.
+"""The selector language: `region:eu variant:rev-C|rev-B -site:HAM2,HAM5 robot:HAM2-*`.
 
-Terms are `key:value`, with `|` between alternatives and `*` as wildcard. Terms of different keys all have to hold;
+Terms are `key:value`, with `|` or `,` between alternatives and `*` as wildcard. Terms of different keys all have to hold;
 several of one key are alternatives; a leading `-` excludes. `all` alone is the whole fleet. A selector is resolved
 once, into a frozen list: robots that match later are not in the rollout.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
@@ -31,7 +32,9 @@ class Selector:
                 raise _bad(term, "a term is key:value, such as site:HAM2")
             if key not in KEYS:
                 raise _bad(term, f"unknown key {key!r}; known are {', '.join(KEYS)}")
-            for alternative in value.split("|"):
+            for alternative in re.split(r"[|,]", value):
+                if not alternative:
+                    raise _bad(term, "an alternative is empty")
                 if sign:
                     self.excluded.append((key, alternative))
                 else:

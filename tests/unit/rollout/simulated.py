@@ -171,8 +171,8 @@ class Simulation:
         else:
             self.submit(c.Complete(**where, **undo, output=output))
 
-    async def run(self, limit_s: float = 40 * 86400.0) -> None:
-        inputs = {"version": RELEASE, "selector": "all", "plan": self.plan}
+    async def run(self, limit_s: float = 40 * 86400.0, **more: Json) -> None:
+        inputs = {"version": RELEASE, "selector": "all", "plan": self.plan, **more}
         self.submit(c.Start(run="run-1", inputs=inputs, by="olga"))
         while self.state.open and self.time < SIM0 + limit_s:
             while len(self._tasks) > self._asleep:  # noqa: ASYNC110 - not time, only other tasks are waited for

@@ -110,7 +110,13 @@ def test_robots_of_another_version_keep_their_own_way_back() -> None:
 
 @pytest.mark.parametrize(
     ("selector", "error"),
-    [("", "BadSelector"), ("sites:HAM2", "BadSelector"), ("HAM2", "BadSelector"), ("site:NOWHERE", "EmptyCohort")],
+    [
+        ("", "BadSelector"),
+        ("sites:HAM2", "BadSelector"),
+        ("HAM2", "BadSelector"),
+        ("site:HAM2,,HAM5", "BadSelector"),
+        ("site:NOWHERE", "EmptyCohort"),
+    ],
 )
 def test_selectors_that_mean_nothing_are_refused(selector: str, error: str) -> None:
     with pytest.raises(ActionError) as raised:
@@ -122,6 +128,7 @@ def test_selector_terms() -> None:
     robots = fleet(48)
     chosen = Selector("region:eu variant:rev-C|rev-B -site:S1").select(robots)
     assert chosen and all(r.region == "eu" and r.variant in ("rev-B", "rev-C") and r.site != "S1" for r in chosen)
+    assert Selector("site:S0,S2").select(robots) == Selector("site:S0|S2").select(robots)
     assert len(Selector("robot:S0-AMR-*").select(robots)) == 12
 
 

@@ -160,6 +160,22 @@ async def test_a_rejected_plan_touches_nobody() -> None:
     assert sim.world.truth()["touched"] == []
 
 
+@pytest.mark.parametrize(
+    ("inputs", "error"),
+    [
+        ({"selector": "site:NOWHERE"}, "EmptyCohort"),
+        ({"version": "9.9.9"}, "NoSuchRelease"),
+        ({"plan": {"sok": "2h"}}, "BadPlan"),
+    ],
+)
+async def test_what_no_retry_can_mend_ends_at_once_with_its_reason(inputs: dict[str, object], error: str) -> None:
+    sim = Simulation("healthy", 7, vote=careful, robots=20)
+    await sim.run(**inputs)  # type: ignore[arg-type]
+    assert sim.ending == "aborted"
+    assert sim.of(e.RunFailed)[0].failure.error == error
+    assert not sim.of(e.GateOpened)
+
+
 async def test_pause_stops_what_has_not_begun_and_resume_goes_on(tmp_path: Path) -> None:
     sim = Simulation("healthy", 7, vote=careful, robots=40)
     recording = Recording(sim, tmp_path / "q.db")
