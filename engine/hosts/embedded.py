@@ -108,7 +108,6 @@ class Host:
         host = cls(config, journal)
         host.system.note("EngineStarted", {"owner": config.owner, "epoch": journal.epoch})
         await host._recover()
-        gc.freeze()  # what stands now stays: no collection need look at it again
         return host
 
     async def close(self) -> None:

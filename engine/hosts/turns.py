@@ -27,7 +27,7 @@ from engine.hosts.clock import Clock
 from engine.hosts.feed import Feed
 from engine.hosts.live import Live, LiveRuns, seed_of
 from engine.hosts.settings import Answer
-from engine.store.errors import StaleCommit, StoreError, StoreFenced, StoreReadOnly
+from engine.store.errors import StaleCommit, StoreClosed, StoreError, StoreFenced, StoreReadOnly
 from engine.store.journal import Journal
 from engine.store.lines import attributes_text, awaited, run_line
 from engine.store.records import ENGINE, Actor, Commit
@@ -256,12 +256,13 @@ class Turns:
             self._held.append(turn)
             return
         turn.tries += 1
-        if isinstance(error, StaleCommit) and turn.birth is None and turn.tries <= TRIES:
+        again = isinstance(error, StaleCommit) or (internal and not isinstance(error, (StoreFenced, StoreClosed)))
+        if again and turn.birth is None and turn.tries <= TRIES:
             self.take(turn)
             return
         if turn.reply is not None:
             turn.reply(None, error)
-        elif not isinstance(error, StoreFenced):
+        elif not isinstance(error, (StoreFenced, StoreClosed)):
             kind = type(turn.command).__name__
             log.error("%s for %s was not recorded: %s", kind, turn.run, error)
 
@@ -276,6 +277,3 @@ def listens_for_events(definition: Definition) -> bool:
     return any(
         step.interrupt or (step.wait is not None and step.wait.event is not None) for step in definition.steps.values()
     )
-
-
-__all__ = ["Reply", "StoreError", "Turn", "Turns", "listens_for_events"]

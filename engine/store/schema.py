@@ -52,6 +52,9 @@ def explain(error: sqlite3.Error, path: Path | str) -> StoreReadOnly | StoreCorr
     text = str(error)
     if name.startswith(("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return StoreReadOnly(f"{path} can't be written now: {text}")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        advice = "end the process that holds it (a paused engine, a database shell); the engine goes on by itself"
+        return StoreReadOnly(f"{path} is locked by another process", advice)
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or "malformed" in text or "not a database" in text:
         return StoreCorrupt(f"{path} is damaged: {text}")
     return error

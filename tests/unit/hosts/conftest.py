@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -77,14 +78,18 @@ class World:
     def reads(self) -> Queries:
         return Queries(self.path)
 
+    def query(self, sql: str, *values: Any) -> list[Any]:
+        """Rows of the file, over a connection of its own."""
+        with contextlib.closing(sqlite3.connect(self.path)) as connection:
+            found = connection.execute(sql, values).fetchall()
+            connection.commit()
+        return found
+
     def events(self, run: str) -> list[str]:
-        rows = sqlite3.connect(self.path).execute("select type from events where run = ? order by n", (run,))
-        return [row[0] for row in rows]
+        return [row[0] for row in self.query("select type from events where run = ? order by n", run)]
 
     def datas(self, run: str, type_: str) -> list[dict[str, Any]]:
-        rows = sqlite3.connect(self.path).execute(
-            "select data from events where run = ? and type = ? order by n", (run, type_)
-        )
+        rows = self.query("select data from events where run = ? and type = ? order by n", run, type_)
         return [msgspec.json.decode(row[0]) for row in rows]
 
     async def until(self, run: str, type_: str, count: int = 1, seconds: float = 10.0) -> None:
@@ -96,8 +101,16 @@ class World:
             await asyncio.sleep(0.01)
         raise AssertionError(f"{run} has no {count} x {type_} but {self.events(run)}")
 
+    async def when(self, true: Callable[[], object], seconds: float = 10.0) -> None:
+        """Waits until something holds."""
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, "it never came to be"
+            await asyncio.sleep(0.005)
+
     def state(self, run: str) -> Any:
-        loaded = Loader(self.path).load(run)
+        with contextlib.closing(Loader(self.path)) as loader:
+            loaded = loader.load(run)
         assert loaded is not None
         return loaded.state
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from typing import Any
 
 import pytest
@@ -42,7 +41,7 @@ async def test_a_command_asked_twice_is_done_once_and_answered_the_same(world: W
         ("run-1", answers[0].seq, answers[0].events)
     }
     assert [answer.repeated for answer in answers] == [False, True, True, True, True]
-    assert sqlite3.connect(world.path).execute("select count(*) from runs").fetchone()[0] == 1
+    assert world.query("select count(*) from runs")[0][0] == 1
     stored = host.answered("same")
     assert stored is not None
     assert stored.run == "run-1"
@@ -103,8 +102,7 @@ async def test_a_restart_goes_on_where_it_was(world: World) -> None:
     first = await world.open()
     await world.register(first, workflow(action_step("one", next="slow"), action_step("slow")))
     run = await world.start(first)
-    while len(world.calls) < 2:
-        await asyncio.sleep(0.01)
+    await world.when(lambda: len(world.calls) >= 2)
     await first.close()
     second = await world.open()
     await world.until(run, "RunCompleted")
@@ -138,7 +136,7 @@ async def test_a_timer_that_came_due_while_no_engine_ran_fires_once(world: World
     await asyncio.sleep(0.7)
     assert world.events(run).count("TimerFired") == 1
     assert len(second.alarms) == 0
-    assert sqlite3.connect(world.path).execute("select count(*) from timers").fetchone()[0] == 0
+    assert world.query("select count(*) from timers")[0][0] == 0
 
 
 async def test_two_hundred_timers_at_once_all_fire(world: World) -> None:
@@ -163,12 +161,10 @@ async def test_a_stale_timer_loses_and_leaves_the_table(world: World) -> None:
     host = await world.open()
     await world.register(host, workflow(Step(id="rest", kind="wait", wait=Wait(for_=1000.0))))
     run = await world.start(host)
-    connection = sqlite3.connect(world.path)
-    connection.execute("insert into timers values (?, '', 'rest', 77, 'wait', 1.0)", (run,))
-    connection.commit()
+    world.query("insert into timers values (?, '', 'rest', 77, 'wait', 1.0)", run)
     host.alarms.sweep()
     for _ in range(100):
-        if not connection.execute("select count(*) from timers where fence = 77").fetchone()[0]:
+        if not world.query("select 1 from timers where fence = 77"):
             break
         await asyncio.sleep(0.02)
     else:
@@ -220,8 +216,7 @@ async def test_children_answer_their_parent_also_over_a_restart(world: World) ->
     step = Step(id="sub", kind="child", child=Child(workflow="child", key="'k'"), with_={"what": "robot"})
     await world.register(first, workflow(step))
     run = await world.start(first)
-    while not world.calls:
-        await asyncio.sleep(0.01)
+    await world.when(lambda: world.calls)
     await first.close()
     await world.open()
     await world.until(run, "RunCompleted")
@@ -254,8 +249,7 @@ async def test_only_so_many_hold_a_lock_and_the_next_in_line_gets_it(world: Worl
     limited = workflow(action_step("work"), concurrency=Concurrency(key="'cohort-7'", limit=2))
     await world.register(first, limited)
     runs = [await world.start(first) for _ in range(4)]
-    while len(world.calls) < 2:
-        await asyncio.sleep(0.01)
+    await world.when(lambda: len(world.calls) >= 2)
     await asyncio.sleep(0.1)
     assert sorted(run for _, run in world.calls) == runs[:2]
     doors[runs[0]].set()
@@ -264,12 +258,10 @@ async def test_only_so_many_hold_a_lock_and_the_next_in_line_gets_it(world: Worl
     world.calls.clear()
     doors.clear()
     await world.open()
-    while len(world.calls) < 2:
-        await asyncio.sleep(0.01)
+    await world.when(lambda: len(world.calls) >= 2)
     assert sorted(run for _, run in world.calls) == runs[1:3]
     for run in runs[1:]:
-        while run not in doors:
-            await asyncio.sleep(0.01)
+        await world.when(lambda run=run: run in doors)
         doors[run].set()
         await world.until(run, "RunCompleted")
 
@@ -286,9 +278,8 @@ async def test_an_emitted_event_reaches_whoever_waits_for_it(world: World) -> No
     for run in hearers:
         await world.until(run, "RunCompleted")
         assert world.datas(run, "EventReceived")[0]["data"] == {"robot": "r1"}
-    connection = sqlite3.connect(world.path)
     for _ in range(100):
-        if connection.execute("select delivered from outbox").fetchall() == [(1,)]:
+        if world.query("select delivered from outbox") == [(1,)]:
             break
         await asyncio.sleep(0.02)
     else:
@@ -304,8 +295,7 @@ async def test_an_outside_event_is_taken_in_once(world: World) -> None:
     assert not first.repeated
     assert second.repeated
     await world.until(run, "RunCompleted")
-    kept = sqlite3.connect(world.path).execute("select count(*) from events where type = 'EventPublished'")
-    assert kept.fetchone()[0] == 1
+    assert world.query("select count(*) from events where type = 'EventPublished'") == [(1,)]
 
 
 async def test_state_from_a_snapshot_is_the_state_from_the_events(world: World) -> None:
@@ -326,12 +316,9 @@ async def test_state_from_a_snapshot_is_the_state_from_the_events(world: World) 
     await host.close()
     with_snapshot = world.state(run)
     assert with_snapshot.n == len(world.events(run))
-    connection = sqlite3.connect(world.path)
-    connection.execute("delete from snapshots")
-    connection.commit()
+    world.query("delete from snapshots")
     assert world.state(run) == with_snapshot
-    connection.execute("insert into snapshots values (?, 3, '1', x'7b7d')", (run,))
-    connection.commit()
+    world.query("insert into snapshots values (?, 3, '1', x'7b7d')", run)
     assert world.state(run) == with_snapshot
     assert Loader(world.path).state_at(run, 5).n == 5
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from typing import Any
 
 import pytest
@@ -144,7 +143,7 @@ async def test_once_is_recorded_before_the_first_byte_and_not_sent_again_after_a
     seen: list[bool] = []
 
     async def work(context: Any, values: dict[str, Any]) -> Any:
-        rows = sqlite3.connect(world.path).execute("select count(*) from events where type = 'StepStarted'").fetchone()
+        rows = world.query("select count(*) from events where type = 'StepStarted'")[0]
         seen.append(context.in_doubt)
         assert rows[0] >= 1
         if not context.in_doubt:
@@ -155,8 +154,7 @@ async def test_once_is_recorded_before_the_first_byte_and_not_sent_again_after_a
     first = await world.open()
     await world.register(first, workflow(action_step("work", effect="once", key="'k1'", reads_back=True)))
     run = await world.start(first)
-    while not seen:
-        await asyncio.sleep(0.01)
+    await world.when(lambda: seen)
     await first.close()
     await world.open()
     await world.until(run, "RunCompleted")
@@ -167,8 +165,7 @@ async def test_a_cancelled_run_waits_for_what_is_in_flight(world: World) -> None
     told = asyncio.Event()
 
     async def work(context: Any, values: dict[str, Any]) -> Any:
-        while not context.cancelled():
-            await asyncio.sleep(0.01)
+        await world.when(context.cancelled)
         told.set()
         await asyncio.sleep(0.3)
         return {"acted": True}
@@ -177,8 +174,7 @@ async def test_a_cancelled_run_waits_for_what_is_in_flight(world: World) -> None
     host = await world.open()
     await world.register(host, workflow(action_step("work")))
     run = await world.start(host)
-    while not world.calls:
-        await asyncio.sleep(0.01)
+    await world.when(lambda: world.calls)
     await world.ask(host, run, c.Cancel(by="ana"))
     await told.wait()
     assert world.state(run).open
@@ -195,8 +191,7 @@ async def test_an_attempt_cancelled_by_someone_else_does_not_hang_the_run(world:
     host = await world.open()
     await world.register(host, workflow(action_step("work", effect="read", **STEP)))
     run = await world.start(host)
-    while not len(host.running):
-        await asyncio.sleep(0.001)
+    await world.when(lambda: len(host.running) > 0)
     for task, _, _ in list(host.running._tasks.values()):
         task.cancel()
     await world.until(run, "StepFailed")
