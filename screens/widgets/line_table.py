@@ -20,7 +20,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from screens.widgets.parts import TONE_CLASSES, Parts, Toned, plain, width
+from screens.widgets.parts import Parts, Toned, plain, width
 from screens.widgets.rows import Cells, Rows, Source, Wide
 
 QUIET_S = 10.0
@@ -49,7 +49,7 @@ class LineTable(ScrollView, Toned, can_focus=True):
         Binding("full_stop", "take", show=False),
         Binding("enter", "open", show=False),
     ]
-    COMPONENT_CLASSES = TONE_CLASSES | {"table--head", "table--cursor", "table--cursor-away", "table--gone"}
+    COMPONENT_CLASSES = {"table--head", "table--cursor", "table--cursor-away", "table--gone"}
 
     class Opened(Message):
         """Enter, or a click on the row under the cursor."""

@@ -7,10 +7,12 @@ robot can reach the terminal as a control code or be parsed as markup, whichever
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
+from textual.color import Color
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -22,9 +24,8 @@ Parts = Sequence[Part]
 
 TONES = ("alarm", "caution", "good", "info", "muted", "strong", "title", "key", "chip")
 """alarm, caution: the abnormal. good: a passed verdict, nothing else. info: a live link. muted: secondary text."""
-
-TONE_CLASSES = {f"tone--{tone}" for tone in TONES}
-"""Widgets with a second base must list these themselves: Textual collects along the first base only."""
+COLOURS = (*TONES, "title-back", "chip-back")
+BOLD = ("alarm", "strong", "title", "key", "chip")
 
 
 def plain(parts: Parts | Part) -> str:
@@ -131,13 +132,27 @@ def _words(text: str) -> Iterable[str]:
         yield text[start:]
 
 
-class Toned(Widget):
-    """A widget that paints parts itself, line by line. Tones are component classes, so that themes own their look."""
+@lru_cache(16)
+def tones(theme: str, colours: tuple[str, ...]) -> dict[str, Style]:
+    """The style of each tone, from the theme's variables `qd-<tone>`; titles and chips have a background of their own."""
+    found = {
+        name: Color.parse(colour).rich_color if colour else None for name, colour in zip(COLOURS, colours, strict=True)
+    }
+    return {
+        tone: Style(color=found[tone], bgcolor=found.get(f"{tone}-back"), bold=True if tone in BOLD else None)
+        for tone in TONES
+    }
 
-    COMPONENT_CLASSES = TONE_CLASSES
+
+class Toned(Widget):
+    """A widget that paints parts itself, line by line. The look of tones belongs to the theme.
+
+    They are not component classes: Textual would work out each one for each widget before the first frame.
+    """
 
     def tone(self, name: str) -> Style:
-        return self.get_component_rich_style(f"tone--{name}", partial=True)
+        app = self.app
+        return tones(app.theme, tuple(app.theme_variables.get(f"qd-{key}", "") for key in COLOURS))[name]
 
     def paint(self, parts: Parts | Part, cells: int, base: Style, *, toned: bool = True) -> Strip:
         """One strip of exactly `cells` cells. `toned=False` leaves colours out (a reversed cursor line stays legible)."""

@@ -9,13 +9,12 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from screens.widgets.parts import TONE_CLASSES, Part, Toned, wrap
+from screens.widgets.parts import Part, Toned, wrap
 
 MAX_LINES = 5_000
 
 
 class Page(ScrollView, Toned, can_focus=True):
-    COMPONENT_CLASSES = TONE_CLASSES
     BINDINGS = [
         Binding("down,j", "scroll_by(1)", show=False),
         Binding("up,k", "scroll_by(-1)", show=False),
