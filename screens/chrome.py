@@ -56,6 +56,8 @@ def header(model: Model, cells: int) -> Line:
     if status is not None:
         gates = len(model.gates)
         right += [(f"\u2691 {gates} gate{'s' * (gates != 1)}", "strong" if gates else "muted"), "  "]
+        if cells >= 110:
+            right += [(f"{datetime.fromtimestamp(model.now(), UTC):%a %d %b} ", "muted")]
         right += [clock(model.now(), status.zone), "  "]
     right += [link_word(model), " "]
     room = cells - width(right)

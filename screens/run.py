@@ -85,11 +85,11 @@ class RunScreen(QScreen):
                 )
                 yield LineTable(
                     [
-                        Column("N", 5, align="right"),
+                        Column("N", 5, align="right", optional=1),
                         Column("AT", 12),
-                        Column("EVENT", 20),
-                        Column("WHAT", 16, grow=1),
-                        Column("BY", 12, optional=1),
+                        Column("EVENT", 17),
+                        Column("WHAT", 24, grow=1),
+                        Column("BY", 8),
                     ],
                     empty=["Loading \u2026"],
                     follow=True,

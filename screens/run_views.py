@@ -130,21 +130,33 @@ def path_rows(detail: RunDetail, now: float) -> list[tuple[str, Cells]]:
         if len(node.edges) <= 1 and all(target in (sibling, "done") or target in inside for _, target in node.edges):
             continue
         went = taken(node, steps, seen, detail)
-        finished = any(step.ended_at is not None for step in steps)
-        for index, (label, target) in enumerate(node.edges):
-            corner = "\u2570" if index + 1 == len(node.edges) else "\u251c"
+        passed = bool(steps) and all(step.ended_at is not None for step in steps)
+        dead = not steps and node.id not in ahead and bool(detail.steps)
+        lines: list[list[Part]] = []
+        spared: list[str] = []
+        for label, target in node.edges:
             name = names.get(target, target)
+            if not label and target in (sibling, *inside):
+                continue
             if target in went:
-                parts: list[Part] = [f"   {pad}{corner}\u2500 {label} \u2500\u25b6 ", (name, "strong"), " taken"]
-            elif len(node.edges) == 1:
-                parts = [(f"   {pad}{corner}\u2500\u25b7 {name}", "muted")]
-            elif finished and not any(step.ended_at is None for step in steps):
-                parts = [(f"   {pad}{corner}\u2504 {label} \u2504\u25b7 {name}  not taken", "muted")]
-            elif not steps and node.id not in ahead and detail.steps:
-                parts = [(f"   {pad}{corner}\u2504 {label} \u2504\u25b7 {name}", "muted")]
+                lines.append(
+                    [f"\u2500 {label} \u2500\u25b6 " if label else "\u2500\u25b6 ", (name, "strong"), " taken"]
+                )
+            elif label.startswith("error ") or name.startswith("raise "):
+                spared.append(label.removeprefix("error ") or name)
+            elif passed and len(node.edges) > 1:
+                lines.append([(f"\u2504 {label or 'else'} \u2504\u25b7 {name}  not taken", "muted")])
             else:
-                parts = [f"   {pad}{corner}\u2500 {label} \u2500\u25b7 {name}"]
-            rows.append((f"{node.id} {index} {label}", Wide(parts)))
+                text = f"\u2500 {label} \u2500\u25b7 {name}" if label else f"\u2500\u25b7 {name}"
+                lines.append([(text, "muted") if dead else text])
+        if spared:
+            word = "not taken" if passed else "on"
+            lines.append([(f"\u2504 {word}: {', '.join(spared)}", "muted")])
+        for index, line in enumerate(lines):
+            corner = "\u2570" if index + 1 == len(lines) else "\u251c"
+            muted = isinstance(line[0], tuple)
+            lead: Part = (f"   {pad}{corner}", "muted") if muted else f"   {pad}{corner}"
+            rows.append((f"{node.id} {index} branch", Wide([lead, *line])))
     return rows
 
 
@@ -214,7 +226,7 @@ def why(detail: RunDetail, now: float, blocked: str) -> list[list[Part]]:
     page: list[list[Part]] = []
     if detail.error:
         page += [[("\u2717 ", "alarm"), (detail.error, "alarm")], [""]]
-    if run.attention:
+    if run.attention and run.attention != "gate":
         page += [[("! ", "caution"), (run.attention, "caution")], [""]]
     for one in detail.waiting:
         page.append([("\u25d4 ", "strong"), (one.what, "strong"), (f"  at {one.path}", "muted")])

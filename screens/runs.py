@@ -225,7 +225,7 @@ class RunsScreen(QScreen):
         glyph, tone = GLYPH.get(run.status, ("?", ""))
         word: Part = (f"{glyph} {run.status}", tone) if tone else f"{glyph} {run.status}"
         now = self.model.now()
-        if run.attention:
+        if run.attention and run.attention != "gate":
             waits: list[Part] = [(f"! {run.attention}", "alarm" if run.status == "failed" else "caution")]
         elif run.waiting_on:
             waits = [run.waiting_on]
