@@ -24,6 +24,7 @@ from engine.core.commands import Command, Complete, Defer, Fail
 from engine.core.effects import RunAction
 from engine.core.events import Failure
 from engine.hosts.clock import Clock
+from engine.language.signatures import output_of
 
 Json = Any
 Report = Callable[[str, Command], None]
@@ -243,6 +244,7 @@ class Running:
             if problem:
                 failure = Failure(error="BadOutput", message=problem, kind="validation")
                 return _failed(effect, failure, retryable=False, in_doubt=effect.effect == "once")
+            output = output_of(action, output)
         return Complete(scope=effect.scope, step=effect.step, fence=effect.fence, output=output, undo=effect.undo)
 
     async def _in_time(self, effect: RunAction, context: ActionContext, action: Action) -> Json:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
-from engine.capabilities.ports import ActionError, Deferred, InDoubt
+from engine.capabilities.ports import ActionError, Deferred, InDoubt, Param
 from engine.core import commands as c
 from engine.core.definition import Catch, Retry, Step
 from engine.hosts.running import clean
@@ -232,3 +233,21 @@ def test_a_step_of_a_map_has_the_path_people_read() -> None:
     context = ActionContext(None, "run-1", effect)  # type: ignore[arg-type]
     assert context.path == "stages#0.dispatch"
     assert Step(id="stages.dispatch", kind="action").name == "dispatch"
+
+
+async def test_declared_numbers_are_floats_for_the_steps_after(world: World) -> None:
+    """A rate that happens to be 0 must not make `2.0 * steps.work.output.rate` an error."""
+
+    async def work(context: Any, values: dict[str, Any]) -> Any:
+        return {"rate": 0, "count": 3}
+
+    world.act("work", work)
+    outputs = {"rate": Param(type="number"), "count": Param(type="integer")}
+    world.actions["work"] = msgspec.structs.replace(world.actions["work"], outputs=outputs)
+    world.act("after")
+    host = await world.open()
+    asked = {"twice": "${2.0 * steps.work.output.rate}", "more": "${steps.work.output.count + 1}"}
+    await world.register(host, workflow(action_step("work", next="after"), action_step("after", with_=asked)))
+    run = await world.start(host)
+    await world.until(run, "RunCompleted")
+    assert world.datas(run, "StepCompleted")[0]["output"] == {"rate": 0.0, "count": 3}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -194,3 +197,36 @@ def test_any_text_is_an_expression_or_an_expression_error(text: str) -> None:
             run()
         except ExpressionError:
             continue
+
+
+NULLS: list[tuple[str, dict[str, Any]]] = [
+    ("${has(s.x) ? s.x : null}", {"s": {}}),
+    ("${true ? s : 0}", {"s": None}),
+    ("${[s, null, 1]}", {"s": None}),
+    ("${has(s.x) ? s.x : {}}", {"s": {"x": {"a": None, "b": [None, {"c": None}], "d": 1}}}),
+    ("${s.map(x, x)}", {"s": [None, 1, None]}),
+    ("${s == null}", {"s": None}),
+    ("${s.exists(x, x == null)}", {"s": [None, {"a": None}]}),
+    ("${s.size() + 1}", {"s": [None, None]}),
+    ("${s.y + 1}", {"s": {"y": None}}),
+    ("${[null, s.a / 0.0]}", {"s": {"a": 1.0}}),
+]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="None lives for ever from Python 3.12 on")
+@pytest.mark.parametrize(("template", "env"), NULLS)
+def test_null_costs_no_reference_of_none(template: str, env: dict[str, Any]) -> None:
+    """The evaluator takes one for each null it hands out; without the cure the process aborts after a while."""
+    evaluator = Expressions()
+
+    def evaluate_once() -> None:
+        with contextlib.suppress(ExpressionError):
+            evaluator.value(template, env)
+
+    evaluate_once()
+    gc.collect()
+    before = sys.getrefcount(None)
+    for _ in range(500):
+        evaluate_once()
+    gc.collect()
+    assert abs(sys.getrefcount(None) - before) < 250, "one reference of None is lost or kept with every evaluation"
