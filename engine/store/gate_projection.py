@@ -13,7 +13,6 @@ from engine.core.state import Ballot, Question
 from engine.core.state import path as path_of
 from engine.store import statements as sql
 from engine.store.records import Cursor, Recorded
-from engine.store.tables import GateRow
 
 Json = Any
 
@@ -54,7 +53,7 @@ class StoredGate(Struct, omit_defaults=True):
     escalated_to: str | None = None
 
 
-_COLUMNS = tuple(column.name for column in sql.table(GateRow).columns)
+_COLUMNS = sql.GATE_COLUMNS
 _SELECT = f"select {', '.join(_COLUMNS)} from gates where id = ?"
 _decoder = msgspec.json.Decoder(StoredGate)
 

@@ -19,7 +19,6 @@ from engine.capabilities.rollout.eligibility import offline
 from engine.capabilities.rollout.planning import lookalikes
 from engine.contract.fleet import RobotRow
 from engine.store import statements as sql
-from engine.store.tables import RobotRecord
 
 Json = Any
 Statements = Sequence[tuple[str, Sequence[tuple[Any, ...]]]]
@@ -27,7 +26,7 @@ Statements = Sequence[tuple[str, Sequence[tuple[Any, ...]]]]
 INSTALL_S = 3600.0
 """A robot may take this long over an install, on top of its polls, before a difference counts as drift."""
 
-_INSERT = sql.insert_all(RobotRecord, ignore=True)
+_INSERT = sql.ROBOT_NEW
 _CHANGE = (
     "update robots set site=?, region=?, customer=?, variant=?, mode=?, desired=?, reported=?, at=?, view=? where id=?"
 )

@@ -19,16 +19,15 @@ from engine.contract.rollouts import Counts, RobotUpdate, Series, SignalRow, Ver
 from engine.core import events as e
 from engine.store import statements as sql
 from engine.store.records import Cursor, Recorded
-from engine.store.tables import CohortRow, RobotUpdateRow, RolloutRow
 
 Json = Any
 
 WORKFLOWS = frozenset({"staged-rollout"})
 
-_ROLLOUT = sql.upsert(RolloutRow)
-_COHORT = sql.upsert(CohortRow)
-_UPDATE = sql.upsert(RobotUpdateRow)
-_UPDATE_COLUMNS = sql.columns(RobotUpdateRow)
+_ROLLOUT = sql.ROLLOUT
+_COHORT = sql.COHORT
+_UPDATE = sql.ROBOT_UPDATE
+_UPDATE_COLUMNS = sql.ROBOT_UPDATE_COLUMNS
 _decoder = msgspec.json.Decoder(Document)
 _update = msgspec.json.Decoder(RobotUpdate)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,27 @@ def test_the_writers_connection_is_durable(tmp_path: Path) -> None:
     connection = schema.connect(fresh(tmp_path))
     assert connection.execute("pragma journal_mode").fetchone()[0] == "wal"
     assert connection.execute("pragma synchronous").fetchone()[0] == 2
+
+
+def test_the_statements_are_those_the_tables_make() -> None:
+    from engine.store import compiled
+
+    written = Path(compiled.__file__).with_name("statements.py").read_text()
+    assert written == compiled.rendered(), "run `python -m engine.store.compiled`"
+    import engine.store.statements as statements
+
+    for name, text in compiled.made().items():
+        assert getattr(statements, name) == " ".join(text.split())
+
+
+def test_a_start_on_a_current_file_imports_no_sqlalchemy(tmp_path: Path) -> None:
+    path = fresh(tmp_path)
+    code = (
+        "import sys, asyncio; from pathlib import Path\n"
+        "from engine.hosts.embedded import Host; from engine.store import queries; from engine.store.journal import Journal\n"
+        f"Journal.open(Path({str(path)!r}), owner='x', now=lambda: 0.0, core='1')\n"
+        "print([m for m in ('sqlalchemy', 'sqlmodel', 'alembic', 'pydantic') if m in sys.modules])"
+    )
+    root = Path(schema.__file__).resolve().parents[2]
+    out = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
