@@ -9,7 +9,7 @@ import logging
 import os
 import pwd
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +28,7 @@ from engine.capabilities.policy import Policy, PolicyError
 from engine.capabilities.ports import ActionError
 from engine.capabilities.registry import Registry, builtin
 from engine.capabilities.rollout.fleet import Mirror
+from engine.capabilities.rollout.foresee import Foresight
 from engine.capabilities.rollout.projection import RolloutProjector
 from engine.capabilities.rollout.reads import RolloutReads
 from engine.capabilities.secrets import Secrets
@@ -123,6 +124,7 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
             health=lambda: health.seen,
             state=lambda: host.state,
             epoch=lambda: host.epoch,
+            foresee=Foresight(connections.ports, _pack(settings), clock.now),
         )
         host.on_fenced = door.stopping.set
         loop = asyncio.get_running_loop()
@@ -154,6 +156,11 @@ def _clock(settings: Settings) -> RealClock | ScaledClock:
     return ScaledClock(settings.clock.sim0, settings.clock.wall0, settings.clock.speed)
 
 
+def _pack(settings: Settings) -> Callable[[str], dict[str, Any]]:
+    """The policy packs as this installation overrides them."""
+    return lambda name: load_pack(name, environment=settings.environment, overrides=settings.policy.get(name))
+
+
 def _config(
     *,
     database: Path,
@@ -163,9 +170,7 @@ def _config(
     connections: Connections,
     world: World,
 ) -> Config:
-    def pack(name: str) -> dict[str, Any]:
-        return load_pack(name, environment=settings.environment, overrides=settings.policy.get(name))
-
+    pack = _pack(settings)
     for name in settings.policy:  # a mistake in an override is found now, not at the first rollout
         pack(name)
     return Config(

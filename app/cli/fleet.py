@@ -16,7 +16,7 @@ def fleet() -> None:
 
 @fleet.command()
 @click.option("--text", default="", help="Words to look for (site, variant, customer ...).")
-@click.option("--limit", default=1000, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True)
 @click.option("--cursor", default="")
 @options
 def robots(session: Session, text: str, limit: int, cursor: str) -> None:

@@ -21,7 +21,7 @@ def gates() -> None:
 
 @gates.command("ls")
 @click.option("--state", default="open", show_default=True, help="open, passed, rejected, expired, withdrawn, all")
-@click.option("--limit", default=200, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True)
 @options
 def ls(session: Session, state: str, limit: int) -> None:
     """The inbox, by deadline."""

@@ -42,7 +42,7 @@ def _report(report: VerifyReport) -> str:
 
 @history.command()
 @click.option("--run", default="", help="One run alone.")
-@click.option("--after", default=0, help="From this event on.")
+@click.option("--after", type=click.IntRange(0), default=0, help="From this event on.")
 @click.option("--out", metavar="FILE", help="Into a file (0600) instead of to the terminal.")
 @options
 def export(session: Session, run: str, after: int, out: str | None) -> None:
@@ -74,8 +74,8 @@ def events() -> None:
 
 @events.command("ls")
 @click.option("--run", default="", help="One run alone.")
-@click.option("--after", default=0, help="From this event on.")
-@click.option("--limit", default=200, show_default=True)
+@click.option("--after", type=click.IntRange(0), default=0, help="From this event on.")
+@click.option("--limit", type=click.IntRange(1), default=200, show_default=True)
 @options
 def ls(session: Session, run: str, after: int, limit: int) -> None:
     """Events, in order."""

@@ -18,7 +18,7 @@ def rollouts() -> None:
 
 
 @rollouts.command("ls")
-@click.option("--limit", default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @options
 def ls(session: Session, limit: int) -> None:
     """Rollouts, newest first."""

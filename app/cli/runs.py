@@ -26,7 +26,7 @@ def runs() -> None:
 @click.option("--status", default="", help="running, waiting, suspended, completed, failed, cancelled, attention ...")
 @click.option("--workflow", default="")
 @click.option("--text", default="", help="Words to look for.")
-@click.option("--limit", default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--cursor", default="", help="Where the page before ended.")
 @options
 def ls(session: Session, *, status: str, workflow: str, text: str, limit: int, cursor: str) -> None:
@@ -114,7 +114,7 @@ def start(
 
 @runs.command()
 @click.argument("run")
-@click.option("--after", default=0, help="From this event on.")
+@click.option("--after", type=click.IntRange(0), default=0, help="From this event on.")
 @options
 def watch(session: Session, run: str, after: int) -> None:
     """Follow a run to its end. Exit code 0 when it completed."""
@@ -195,6 +195,40 @@ _verb(
     click.option("--output", default=None, metavar="JSON", help="What the step is to have given."),
     *RISK,
     build=_skip,
+)
+_verb(
+    "override-window",
+    "run.override-window",
+    "Let a step act although a window is closed (needs the role the definition names).",
+    "may act once",
+    click.argument("path"),
+    _WHY,
+    *RISK,
+    build=dict,
+)
+_verb(
+    "migrate",
+    "run.migrate",
+    "Move a run at rest to another definition of its workflow.",
+    "is on the other definition",
+    click.argument("digest"),
+    _REASON,
+    build=dict,
+)
+
+
+def _signal(event: str, pairs: tuple[str, ...]) -> dict[str, Json]:
+    return {"event": event, "data": inputs(pairs, None)}
+
+
+_verb(
+    "signal",
+    "run.signal",
+    "Give a run an event it may be waiting for.",
+    "has the event",
+    click.argument("event"),
+    click.option("--data", "pairs", multiple=True, metavar="NAME=VALUE", help="One field of its data."),
+    build=_signal,
 )
 _verb(
     "redrive",

@@ -86,11 +86,25 @@ def part(name: str) -> str:
     return quote(name, safe="")
 
 
+def _name(ctx: click.Context, parameter: click.Parameter, value: str) -> str:
+    """It becomes a header: nothing that could end one."""
+    if not value.isprintable():
+        raise click.BadParameter("a name holds no control characters")
+    return value
+
+
 def options(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--json` and `--as` for a command, which gets the `Session` first."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON document with all fields.")
-    @click.option("--as", "person", default="", metavar="NAME", help="Act as one of the sandbox people (sandbox only).")
+    @click.option(
+        "--as",
+        "person",
+        default="",
+        metavar="NAME",
+        callback=_name,
+        help="Act as one of the sandbox people (sandbox only).",
+    )
     @functools.wraps(function)
     def run(*args: Any, as_json: bool, person: str, **kwargs: Any) -> Any:
         with refusals(as_json):
@@ -171,10 +185,11 @@ def inputs(pairs: Sequence[str], file: str | None) -> dict[str, Json]:
     """Inputs from `--inputs FILE` (JSON, `-` for stdin) and then `--input name=value` (value JSON, else text)."""
     found: dict[str, Json] = {}
     if file:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
         try:
-            loaded = json.loads(text)
-        except ValueError as error:
+            loaded = json.loads(sys.stdin.read() if file == "-" else Path(file).read_text("utf-8"))
+        except OSError as error:
+            raise click.UsageError(f"{file}: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
             raise click.UsageError(f"{file}: not JSON: {error}") from error
         if not isinstance(loaded, dict):
             raise click.UsageError(f"{file}: inputs are one JSON object")
@@ -185,7 +200,7 @@ def inputs(pairs: Sequence[str], file: str | None) -> dict[str, Json]:
             raise click.UsageError(f"--input wants name=value, not {pair!r}")
         try:
             found[name] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found[name] = value
     return found
 

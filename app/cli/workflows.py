@@ -9,7 +9,8 @@ import click
 
 from app import plain, wire
 from app.cli.session import REFUSED, Session, options, part
-from engine.contract.common import CommandAnswer
+from engine.contract.client import Refused
+from engine.contract.common import CommandAnswer, Problem
 from engine.contract.system import ValidationFinding, WorkflowView
 
 
@@ -59,11 +60,21 @@ def validate(session: Session, file: str) -> None:
 def register(session: Session, file: str, ident: str) -> None:
     """Register a definition. Running runs stay on theirs."""
     answer: CommandAnswer = session.command("workflow.register", args={"text": _text(file)}, id=ident)
-    session.done(answer, f"registered {plain.clean(answer.result)}")
+    made = answer.result if isinstance(answer.result, dict) else {}
+    said = f"{made.get('workflow', '')} version {made.get('version', '')}, {made.get('digest', '')}"
+    session.done(answer, f"registered {plain.clean(said)}")
 
 
 def _text(file: str) -> str:
-    return sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+    """What stands in the file. What is no UTF-8 is refused here: it would not survive the way to the engine."""
+    raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        reason = f"line {line}: byte {error.start} of the file is not UTF-8"
+        fix = "save it as UTF-8"
+        raise Refused(Problem(code="bad_definition", reason=reason, fix=fix, field="args.text"), 422) from error
 
 
 def _findings(file: str, findings: list[ValidationFinding]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import logging
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -33,17 +35,37 @@ _MOST = 1000
 
 
 def _limit(query: Query, usual: int) -> int:
-    return max(1, min(_MOST, _number(query, "limit", usual)))
+    limit = _number(query, "limit", usual)
+    if limit < 1:
+        raise Denied(422, "bad_input", f"limit is at least 1, not {limit}", field="limit")
+    return min(_MOST, limit)
 
 
 def _number(query: Query, name: str, usual: int) -> int:
     text = query.get(name, "")
     if not text:
         return usual
-    try:
-        return int(text)
-    except ValueError:
-        raise Denied(422, "bad_input", f"{name} is a whole number, not {text[:40]!r}", field=name) from None
+    if not re.fullmatch(r"-?[0-9]{1,18}", text):
+        raise Denied(422, "bad_input", f"{name} is a whole number, not {text[:40]!r}", field=name)
+    number = int(text)
+    if number < 0 and name != "limit":
+        raise Denied(422, "bad_input", f"{name} is not negative", field=name)
+    return number
+
+
+def _known(query: Query, known: Sequence[str]) -> None:
+    """A misspelt filter would silently give everything."""
+    for name in query:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            fix = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known) or 'none'}"
+            raise Denied(422, "unknown_field", f"there is no parameter {name[:60]!r} here", fix=fix, field=name[:60])
+
+
+def _blamed(query: Query, reason: str) -> str:
+    """The parameter a read complained about: it names it, or there is only one."""
+    named = [name for name in query if name in reason]
+    return named[0] if named else next(iter(query)) if len(query) == 1 else ""
 
 
 def _found(value: Any, what: str, name: str) -> Any:
@@ -142,6 +164,7 @@ def application(door: Door) -> Starlette:
 
     async def live(request: Request, caller: Caller) -> Response:
         query = dict(request.query_params)
+        _known(query, ("mode", "run", "after"))
         last = request.headers.get("last-event-id", "")
         after = _number({"Last-Event-ID": last}, "Last-Event-ID", 0) if last else _number(query, "after", 0)
         mode = query.get("mode", "changes")
@@ -152,6 +175,7 @@ def application(door: Door) -> Starlette:
 
     async def export(request: Request, caller: Caller) -> Response:
         query = dict(request.query_params)
+        _known(query, ("run", "after"))
         rows = history.export(door, run=query.get("run", ""), after=_number(query, "after", 0))
         return StreamingResponse(rows, media_type="application/x-ndjson")
 
@@ -159,13 +183,14 @@ def application(door: Door) -> Starlette:
         reads = {path: (kind, says, queries) for path, (kind, says, queries, _) in READS.items()}
         return answer(describe(reads, VERSION))
 
-    def read(how: Read) -> Callable[[Request, Caller], Awaitable[Response]]:
+    def read(how: Read, known: tuple[str, ...]) -> Callable[[Request, Caller], Awaitable[Response]]:
         async def endpoint(request: Request, caller: Caller) -> Response:
             query = dict(request.query_params)
+            _known(query, known)
             try:
                 return answer(await asyncio.to_thread(how, door, caller, request.path_params, query))
             except ValueError as error:  # a filter that makes no sense, said by who knows what is right
-                raise Denied(422, "bad_input", str(error)) from error
+                raise Denied(422, "bad_input", str(error)[:300], field=_blamed(query, str(error))) from error
 
         return endpoint
 
@@ -180,7 +205,7 @@ def application(door: Door) -> Starlette:
 
         return route
 
-    routes = [Route(path, guarded(read(how)), methods=["GET"]) for path, (_, _, _, how) in READS.items()]
+    routes = [Route(path, guarded(read(how, known)), methods=["GET"]) for path, (_, _, known, how) in READS.items()]
     routes += [
         Route("/v1/commands/{verb}", guarded(command), methods=["POST"]),
         Route("/v1/workflows/validate", guarded(validate), methods=["POST"]),

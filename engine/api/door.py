@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,12 @@ from engine.contract.runs import EventPage, RunDetail, RunPage, RunSummary
 from engine.contract.system import ConnectorHealth, EngineStatus, VerifyReport, WorkflowView
 
 VERSION = "0.1.0"
+Foresee = Callable[[Mapping[str, Json]], Awaitable[Any]]
+"""Why a rollout with these inputs could never be frozen (`field`, `reason`); None when it could, or nobody knows now."""
+
+
+async def _unforeseen(inputs: Mapping[str, Json]) -> None:
+    return None
 
 
 class Committed(Protocol):
@@ -136,11 +142,12 @@ class Door:
         health: Callable[[], tuple[ConnectorHealth, ...]] = tuple,
         state: Callable[[], tuple[str, str]] = lambda: ("ok", ""),
         epoch: Callable[[], int] = lambda: 0,
+        foresee: Foresee = _unforeseen,
     ) -> None:
         self.host, self.records, self.reads, self.rollouts, self.policy = host, records, reads, rollouts, policy
         self.settings, self.now, self.validate = settings, now, validate
         self.socket, self.database = socket, database
-        self.health, self.state, self.epoch = health, state, epoch
+        self.health, self.state, self.epoch, self.foresee = health, state, epoch, foresee
         self.names = Names()
         self.stopping = asyncio.Event()
         self.clients = 0

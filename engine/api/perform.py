@@ -46,6 +46,7 @@ async def perform(door: Door, caller: Caller, name: str, body: bytes) -> Command
     known = await asyncio.to_thread(door.host.answered, request.id)
     meant = NONE
     if known is None:
+        await _foreseen(door, name, request, args)
         meant = await asyncio.to_thread(consequences, door, name, request.target, args)
         asked = not request.preview and meant.phrase and (verb.risk or name == "gate.vote")
         if asked and not await _would_be_refused(door, caller, name, request, args):
@@ -90,6 +91,15 @@ async def _would_be_refused(door: Door, caller: Caller, name: str, request: verb
         return False
     foreseen = await _ask(door, caller, name, msgspec.structs.replace(request, preview=True), args)
     return foreseen.refusal is not None
+
+
+async def _foreseen(door: Door, name: str, request: verbs.Request, args: Any) -> None:
+    """A rollout that could never be frozen is refused before it is a run."""
+    starts = name == "rollout.start" or (name == "run.start" and request.target == ROLLOUT_WORKFLOW)
+    impossible = await door.foresee(args.inputs) if starts else None
+    if impossible is not None:
+        field = f"args.inputs.{impossible.field}" if impossible.field else ""
+        raise Denied(422 if field else 409, "impossible", impossible.reason, field=field)
 
 
 def _typed(typed: str, meant: Consequences) -> None:
@@ -140,7 +150,7 @@ def _not_taken(error: DefinitionError) -> Denied:
     return Denied(
         422,
         "bad_definition",
-        f"line {first.line}: {first.field}: {first.message}{rest}",
+        f"line {first.line}: {first.field + ': ' if first.field else ''}{first.message}{rest}",
         fix=first.fix,
         field="args.text",
     )

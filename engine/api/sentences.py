@@ -185,7 +185,7 @@ _SENTENCES: dict[str, Callable[[Data], tuple[str, str]]] = {
     "VoteChanged": _vote_cast,
     "VoteWithdrawn": _plain(lambda d: f"{d['person']} took back the vote on {_path(d)}", "notice"),
     "VoteRefused": _plain(
-        lambda d: f"the vote of {d['person']} on {_path(d)} was refused: {_cut(d['reason'])}", "warning"
+        lambda d: f"the vote of {d['person']} on {_path(d) or d['gate']} was refused: {_cut(d['reason'])}", "warning"
     ),
     "DelegationGranted": _plain(lambda d: f"{d['giver']} let {d['to']} vote on {_path(d)}", "notice"),
     "GateClaimed": _plain(lambda d: f"{d['person']} looks at {_path(d)}"),
