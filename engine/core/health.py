@@ -143,7 +143,8 @@ def judge(window: Window, rules: Rules) -> Health:
     if low:
         arm, share, k, n = ("stage", coverage, heard, expected)
         if coverage >= rules.coverage:
-            arm, share, k, n = ("control", coverage_b, heard_b, expected_b)
+            named = "canaries' own past" if window.weak else "control"
+            arm, share, k, n = (named, coverage_b, heard_b, expected_b)
         unsure.append(
             f"coverage of the {arm} {share:.0%} ({k:.0f} of {n:.0f} heartbeats), below {rules.coverage:.0%}: no verdict on missing data"
         )

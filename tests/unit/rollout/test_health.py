@@ -75,6 +75,9 @@ def test_missing_control_telemetry_never_passes_either() -> None:
     good = window(ratio=1.0, seed=1)
     deaf = msgspec.structs.replace(good, control=tuple(msgspec.structs.replace(t, heard=10.0) for t in good.control))
     assert judge(deaf, rules()).verdict.word == "INCONCLUSIVE"
+    assert "coverage of the control 10%" in judge(deaf, rules()).verdict.sentence
+    past = msgspec.structs.replace(deaf, weak=True, buckets=())
+    assert "coverage of the canaries' own past 10%" in judge(past, rules()).verdict.sentence
 
 
 def test_no_robots_no_pass() -> None:
