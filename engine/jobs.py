@@ -12,6 +12,8 @@ from engine.api.config import Settings
 from engine.capabilities.connections import Connections
 from engine.capabilities.ports import ActionError
 from engine.capabilities.rollout.fleet import Mirror, Statements
+from engine.capabilities.rollout.reads import RolloutReads
+from engine.contract.fleet import RobotRow
 from engine.contract.system import ConnectorHealth
 from engine.hosts.clock import Clock
 from engine.hosts.embedded import Host
@@ -23,6 +25,9 @@ CHECK_S = 30.0
 """Real seconds between looks at the remote systems."""
 LEAST_S = 2.0
 """Real seconds between two readings of the fleet, however fast the sandbox's clock runs."""
+COMPONENT = "software"
+"""What an update server installs on a robot as a whole; the mirror knows no parts of it."""
+ALL = 1_000_000
 _MIRROR = Actor(kind="connector", id="fleet")
 
 
@@ -64,30 +69,48 @@ class FleetSync:
         self._failed = ""
 
     async def run(self) -> None:
+        await self.remember()
         while True:
             await self.once()
             await asyncio.sleep(max(LEAST_S, self._clock.real_duration(self._every_s)))
+
+    async def remember(self) -> None:
+        """Begins with the rows an earlier engine left."""
+        reads = RolloutReads(self._host.journal.path)
+        self._mirror.remember((await asyncio.to_thread(reads.robot_page, limit=ALL)).rows)
 
     async def once(self) -> None:
         """One reading. An owner that can't be read is logged once, and the rows keep their age."""
         try:
             await self._write(await self._mirror.look())
             for row in self._mirror.drifted:
-                data = {"robot": row.id, "site": row.site, "desired": row.desired, "reported": row.reported}
-                await self._host.publish(
-                    "qd.update.drift",
-                    data,
-                    id=f"drift-{row.id}-{row.desired}-{row.reported}-{int(self._clock.now())}",
-                    actor=_MIRROR,
-                    source="fleet",
-                    subject=row.id,
-                )
+                await self._tell(row)
+                self._mirror.told(row)
         except (ActionError, StoreError) as error:
             if str(error) != self._failed:
                 log.warning("the fleet could not be read: %s", error)
             self._failed = str(error)
         else:
             self._failed = ""
+
+    async def _tell(self, row: RobotRow) -> None:
+        """One drift is one event: by its id the inbox takes it once, also when another engine saw it first."""
+        data = {
+            "robot": row.id,
+            "component": COMPONENT,
+            "site": row.site,
+            "desired": row.desired,
+            "reported": row.reported,
+            "since": row.differs_since,
+        }
+        await self._host.publish(
+            "qd.update.drift",
+            data,
+            id=f"drift/{row.id}/{COMPONENT}/{row.reported}/{row.differs_since:.3f}",
+            actor=_MIRROR,
+            source="fleet",
+            subject=row.id,
+        )
 
     async def _write(self, statements: Statements) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -6,7 +6,9 @@ from engine.contract.common import Page, View
 
 
 class RobotRow(View, frozen=True, kw_only=True):
-    """`mode` after VDA 5050 operatingMode, or OFFLINE / CONNECTION_BROKEN. `drift`: desired and reported differ past the deadline."""
+    """`mode` after VDA 5050 operatingMode, or OFFLINE / CONNECTION_BROKEN. `drift`: desired and reported differ past the
+    deadline; `differs_since`: when that was first seen, 0 while they agree.
+    """
 
     id: str
     serial: str
@@ -22,6 +24,7 @@ class RobotRow(View, frozen=True, kw_only=True):
     poll_s: float = 0.0
     online: bool = True
     drift: bool = False
+    differs_since: float = 0.0
     rollout: str = ""
     state: str = ""
     hold: str = ""

@@ -33,23 +33,33 @@ _CHANGE = (
 
 
 class Mirror:
-    """Reads the owners and gives the rows to write. Remembers only since when each robot has differed."""
+    """Reads the owners and gives the rows to write. Remembers since when each robot has differed, and whose drift was told."""
 
     def __init__(self, fleet: Fleet, updates: Updates, now: Callable[[], float]) -> None:
         self._fleet, self._updates, self._now = fleet, updates, now
         self._differs: dict[str, tuple[str, float]] = {}
         self._known: set[str] = set()
         self.drifted: list[RobotRow] = []
-        """Robots whose drift was first seen at the last look."""
-        self._drifting: set[str] = set()
+        """Robots that drift as of the last look and whose drift was not told yet."""
+        self._told: dict[str, str] = {}
+
+    def remember(self, rows: Sequence[RobotRow]) -> None:
+        """The rows as an earlier engine left them: a deadline doesn't begin anew because the engine did, and a robot that
+        went while nobody looked is still found to be gone.
+        """
+        self._known.update(row.id for row in rows)
+        self._differs.update({r.id: (_pair(r.desired, r.reported), r.differs_since) for r in rows if r.differs_since})
+
+    def told(self, row: RobotRow) -> None:
+        """That this robot drifts on this version has been said, and is not said again until it agrees or reports another."""
+        self._told[row.id] = row.reported
 
     async def look(self) -> Statements:
         """One look at the owners. Raises ActionError when they can't be read: the rows then keep their age."""
         robots, reports = await asyncio.gather(self._fleet.robots(), self._updates.reports())
         now = self._now()
         rows = self.rows(robots, {r.robot: r for r in reports}, now)
-        self.drifted = [row for row in rows if row.drift and row.id not in self._drifting]
-        self._drifting = {row.id for row in rows if row.drift}
+        self.drifted = [row for row in rows if row.drift and self._told.get(row.id) != row.reported]
         fresh: list[tuple[Any, ...]] = []
         changed: list[tuple[Any, ...]] = []
         for row in rows:
@@ -61,6 +71,9 @@ class Mirror:
             changed.append((*facts, row.id))
         gone = sorted(self._known - {row.id for row in rows})
         self._known.difference_update(gone)
+        for name in gone:
+            self._differs.pop(name, None)
+            self._told.pop(name, None)
         return [(_INSERT, fresh), (_CHANGE, changed), ("delete from robots where id = ?", [(name,) for name in gone])]
 
     def rows(self, robots: Sequence[Robot], reports: Mapping[str, InstallReport], now: float) -> list[RobotRow]:
@@ -73,23 +86,31 @@ class Mirror:
             report = reports.get(robot.id)
             reported = robot.version or (report.reported if report else "")
             desired = report.desired if report and report.desired else reported
+            drift, since = self._drifts(robot, desired, reported, now)
             rows.append(
                 RobotRow(
                     id=robot.id, serial=robot.serial, site=robot.site, region=robot.region, customer=robot.customer,
                     variant=robot.variant, mode=robot.mode, desired=desired, reported=reported, battery=robot.battery,
                     last_seen_at=robot.last_seen_at, poll_s=robot.poll_s, online=robot.online,
-                    drift=self._drifts(robot, desired, reported, now), lookalike=alike.get(robot.id, ""), as_of=now,
+                    drift=drift, differs_since=since, lookalike=alike.get(robot.id, ""), as_of=now,
                 )
             )  # fmt: skip
         return rows
 
-    def _drifts(self, robot: Robot, desired: str, reported: str, now: float) -> bool:
-        if desired == reported or not desired or not reported:
+    def _drifts(self, robot: Robot, desired: str, reported: str, now: float) -> tuple[bool, float]:
+        """Whether the robot drifts, and since when it differs (0: it agrees)."""
+        if not desired or not reported:  # not known is not agreed: what was seen before stands
+            return False, self._differs.get(robot.id, ("", 0.0))[1]
+        if desired == reported:
             self._differs.pop(robot.id, None)
-            return False
-        pair = f"{desired}/{reported}"
+            self._told.pop(robot.id, None)
+            return False, 0.0
         known, since = self._differs.get(robot.id, ("", now))
-        if known != pair:
+        if known != _pair(desired, reported):
             since = now
-            self._differs[robot.id] = (pair, since)
-        return not offline(robot) and now - since > 2 * robot.poll_s + INSTALL_S
+            self._differs[robot.id] = (_pair(desired, reported), since)
+        return not offline(robot) and now - since > 2 * robot.poll_s + INSTALL_S, since
+
+
+def _pair(desired: str, reported: str) -> str:
+    return f"{desired}/{reported}"

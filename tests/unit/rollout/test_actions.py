@@ -276,18 +276,59 @@ async def test_endings_are_told_by_what_robots_run(version: str, cause: str, end
     assert found["ending"] == ending
 
 
-async def test_the_mirror_sees_drift_only_past_its_deadline() -> None:
-    owners, now = Owners(), [0.0]
+async def drifting(owners: Owners, now: list[float]) -> Mirror:
     mirror = Mirror(owners, owners, lambda: now[0])  # type: ignore[arg-type]
     await mirror.look()
     owners.desired["R0"] = NEW
     await mirror.look()
     assert not mirror.drifted
     now[0] = 2 * 3600.0
+    return mirror
+
+
+async def test_the_mirror_sees_drift_only_past_its_deadline() -> None:
+    mirror = await drifting(Owners(), [0.0])
     await mirror.look()
     assert [row.id for row in mirror.drifted] == ["R0"]
+
+
+async def test_drift_is_told_once_for_each_version_a_robot_reports() -> None:
+    owners, now = Owners(), [1.0]
+    mirror = await drifting(owners, now)
+
+    async def untold(**reports: Any) -> list[str]:
+        owners.fleet["R0"] = msgspec.structs.replace(owners.fleet["R0"], **reports)
+        await mirror.look()
+        return [row.reported for row in mirror.drifted]
+
+    assert await untold() == [OLD] == await untold(), "asked for again until it was told"
+    mirror.told(mirror.drifted[0])
+    assert await untold() == []
+    assert await untold(online=False) == [] == await untold(online=True), "coming back is no new drift"
+    owners.desired["R0"] = "4.9.9"
     await mirror.look()
-    assert not mirror.drifted, "said once"
+    now[0] *= 2
+    assert await untold() == [], "it still runs the same, whatever it should run now"
+    assert await untold(version="4.7.7") == []
+    now[0] *= 2
+    assert await untold() == ["4.7.7"]
+    mirror.told(mirror.drifted[0])
+    assert await untold(version="4.9.9") == [] == await untold(version="4.7.7")
+    now[0] *= 2
+    assert await untold() == ["4.7.7"], "it had agreed in between"
+
+
+async def test_a_mirror_goes_on_where_an_earlier_engine_left_it() -> None:
+    owners, now = Owners(), [1.0]
+    mirror = await drifting(owners, now)
+    rows = mirror.rows(list(owners.fleet.values()), {r.robot: r for r in await owners.reports()}, 2.0)
+    assert rows[0].differs_since == 1.0
+    again = Mirror(owners, owners, lambda: now[0])  # type: ignore[arg-type]
+    again.remember(rows)
+    del owners.fleet["R3"]
+    written = await again.look()
+    assert [row.differs_since for row in again.drifted] == [1.0], "its deadline did not begin anew"
+    assert ("delete from robots where id = ?", [("R3",)]) in written
 
 
 async def test_the_mirror_forgets_robots_that_are_gone() -> None:
