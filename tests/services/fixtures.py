@@ -49,6 +49,19 @@ class PrometheusServer(msgspec.Struct, frozen=True):
         fresh.write_text(json.dumps([{"targets": targets, "labels": {}}]), "utf-8")
         fresh.replace(self.targets_file)
 
+    def wait_scraped(self, url: str, robots: int, seconds: float = 20) -> None:
+        """Until so many robots of this exporter have counters twice: an increase can be told from then on."""
+        query = f'count(count_over_time(robot_heartbeats_total{{instance="{url.removeprefix("http://")}"}}[10s]) >= 2)'
+        until = time.monotonic() + seconds
+        while True:
+            answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=10, trust_env=False)
+            found = answer.raise_for_status().json()["data"]["result"]
+            if found and int(found[0]["value"][1]) == robots:
+                return
+            if time.monotonic() > until:
+                raise TimeoutError(f"not scraped: {found}")
+            time.sleep(0.3)
+
 
 class RobotFleet:
     """Robots in a process of their own, against real servers."""

@@ -7,7 +7,8 @@ Prints one JSON object ({"url": …, "pid": …}) when it listens, and lives unt
 GET  /metrics   the series the console reads (robot_info, robot_mode, robot_interventions_total, …)
 GET  /truth     {"versions": {robot: version}, "installs": [{t, robot, from, to, result}]}
 POST /set       {"fail": {"1.1.0": ["HAM2-AMR-01"] | "*"}, "rate": {"1.1.0": 20}, "offline": [ids], "dark": [ids],
-                 "floor": {"HAM2-AMR-01": "1.1.0"}}; each key given replaces what it said before
+                 "floor": {"HAM2-AMR-01": "1.1.0"}, "busy": [ids] | "*"}; each key given replaces what it said before.
+                 A busy robot polls and reports, but puts off what it is told to install.
 
 Real time is short, so what robots count runs ahead of it: with --speed 3600 a robot works an hour per second, and
 interventions come at that pace. Timestamps, polls and installs stay in real time.
@@ -52,8 +53,9 @@ def newer(a: str, b: str) -> bool:
 
 class Robot:
     def __init__(self, index: int, fleet: Fleet) -> None:
-        site, region, customer = SITES[index % len(SITES)]
-        self.id = f"{site}-AMR-{index // len(SITES) + 1:02d}"
+        sites = SITES[: fleet.options.sites]
+        site, region, customer = sites[index % len(sites)]
+        self.id = f"{site}-AMR-{index // len(sites) + 1:02d}"
         self.variant = VARIANTS[index % len(VARIANTS)]
         self.labels = {
             "serial": f"S-{index:05d}",
@@ -104,7 +106,7 @@ class Robot:
         if "configData" in links:
             data = {"hw_boardname": BOARD, "hw_revision": self.variant, "sw_version": self.version}
             await self.fleet.http.put(links["configData"]["href"], json={"mode": "merge", "data": data})
-        if "deploymentBase" in links:
+        if "deploymentBase" in links and self.fleet.busy != "*" and self.id not in self.fleet.busy:
             await self.install(links["deploymentBase"]["href"])
 
     async def install(self, href: str) -> None:
@@ -158,6 +160,7 @@ class Fleet:
         self.offline: set[str] = set()
         self.dark: set[str] = set()
         self.floor: dict[str, str] = {}
+        self.busy: Any = ()
         self.installs: list[dict[str, Any]] = []
         self.robots = [Robot(i, self) for i in range(options.count)]
 
@@ -214,7 +217,7 @@ class Fleet:
 
     async def set(self, request: Request) -> Response:
         given = await request.json()
-        for name in ("fail", "rate", "floor"):
+        for name in ("fail", "rate", "floor", "busy"):
             if name in given:
                 setattr(self, name, given[name])
         for name in ("offline", "dark"):
@@ -227,6 +230,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--ddi", required=True)
     parser.add_argument("--count", type=int, default=24)
+    parser.add_argument("--sites", type=int, default=len(SITES), help="fewer sites: more robots alike, more controls")
     parser.add_argument("--version", default="1.0.0")
     parser.add_argument("--poll", type=float, default=1.0)
     parser.add_argument("--install", type=float, default=1.0)
