@@ -45,7 +45,7 @@ def _detail(detail: RolloutDetail, robots: bool) -> str:
     head = detail.rollout
     lines = [
         f"{head.id}  {head.artifact} {head.previous} -> {head.version}  {head.cohort}  {head.robots} robots  {head.state}",
-        f"{head.verdict}: {head.sentence}",
+        f"{head.verdict}: {head.sentence}" if head.verdict else head.sentence,
         _counts(head.counts),
     ]
     if head.waiting_on:
