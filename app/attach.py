@@ -103,9 +103,16 @@ def begin(home: Home, *, arguments: Sequence[str] = ()) -> Starting | None:
     if running(home):
         return None
     try:
-        prepare(home)
+        return _begin(home, arguments)
     except HomeError as error:
         raise Unreachable(str(error)) from error
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise Unreachable(f"no engine can be started here: {where}{error.strerror}; qd doctor looks closer") from error
+
+
+def _begin(home: Home, arguments: Sequence[str]) -> Starting | None:
+    prepare(home)
     lock = os.open(home.start_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

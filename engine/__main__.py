@@ -50,6 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
     gc.disable()  # what is imported stays: looking through it again and again costs a tenth of the start
     options = _options(arguments)
     os.umask(0o077)
+    if options.verify:
+        return verify(options.state / "quarterdeck.db")
     _log(options.foreground)
     ready = Ready(options.ready_fd)
     for folder in (options.config, options.state, options.run):
@@ -66,8 +68,20 @@ def main(arguments: list[str] | None = None) -> int:
         serve(options.config, options.state, options.run, ready)
     except CannotStart as error:
         log.critical("%s", error)
-        return 1
+        return error.status
     return 0
+
+
+def verify(database: Path) -> int:
+    """Prints what the verification of the whole history found, as one JSON document. Reads alone, and gives way."""
+    import msgspec
+
+    from engine.store import integrity
+
+    os.nice(10)
+    report = integrity.verify(database)
+    sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    return 0 if report.ok else 1
 
 
 def take_life(path: Path) -> int:
@@ -89,6 +103,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--state", type=Path)
     parser.add_argument("--run", type=Path, help="where the socket and the locks stand")
+    parser.add_argument("--verify", action="store_true", help="verify the recorded history, print what was found, end")
     parser.add_argument("--foreground", action="store_true", help="log for a person at a terminal")
     parser.add_argument("--ready-fd", type=int, help="a descriptor that gets one byte when the engine serves")
     found = parser.parse_args(arguments)

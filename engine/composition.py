@@ -37,9 +37,10 @@ from engine.core.deciding import WindowState
 from engine.hosts.clock import RealClock, ScaledClock
 from engine.hosts.embedded import Host
 from engine.hosts.settings import Config
-from engine.jobs import FleetSync, Health, lasting
+from engine.jobs import FleetSync, Health, Soundness, lasting
 from engine.language import DefinitionError, Expressions, World, load, read
-from engine.store.errors import StoreError
+from engine.store.errors import StoreError, StoreInUse, StoreReadOnly
+from engine.store.integrity import FULL_AT_START
 from engine.store.queries import Queries
 from engine.store.records import ENGINE
 
@@ -47,7 +48,11 @@ log = logging.getLogger("quarterdeck.engine")
 
 
 class CannotStart(Exception):
-    """The engine can't start as things are; the message says why and what to do."""
+    """The engine can't start as things are; the message says why and what to do. `status` is the exit code."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class ReadyWord(Protocol):
@@ -76,6 +81,11 @@ def serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) -> None
         asyncio.run(_serve(config_folder, state, run, ready))
     except (SettingsError, SocketError, PackError, ActionError, PolicyError) as error:
         raise CannotStart(str(error)) from error
+    except StoreReadOnly as error:
+        advice = "make room on the disk (or restore write permission), then start the engine again"
+        raise CannotStart(f"{error}; {advice}") from error
+    except StoreInUse as error:
+        raise CannotStart(f"{error}; {error.advice}", os.EX_TEMPFAIL) from error
     except StoreError as error:
         raise CannotStart(f"{error}; {error.advice}") from error
 
@@ -110,6 +120,7 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         host.windows = Windows(policy, clock)
         await _register_patterns(host, world)
         health = Health(connections, settings)
+        soundness = Soundness(database)
         door = Door(
             host=host,
             records=host.system,
@@ -122,7 +133,7 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
             database=database,
             validate=lambda text: _findings(text, world),
             health=lambda: health.seen,
-            state=lambda: host.state,
+            state=lambda: soundness.state(host.state),
             epoch=lambda: host.epoch,
             foresee=Foresight(connections.ports, _pack(settings), clock.now),
         )
@@ -131,6 +142,8 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, door.stopping.set)
         tasks.append(asyncio.create_task(lasting("health", health.watch())))
+        if host.journal.seq > FULL_AT_START:
+            tasks.append(asyncio.create_task(lasting("verification", soundness.look())))
         if "fleet" in connections.ports and "updates" in connections.ports:
             mirror = Mirror(connections.ports["fleet"], connections.ports["updates"], clock.now)
             sync = FleetSync(host, mirror, clock, settings.sync_s)

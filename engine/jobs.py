@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from engine.api.config import Settings
 from engine.capabilities.connections import Connections
@@ -14,7 +18,7 @@ from engine.capabilities.ports import ActionError
 from engine.capabilities.rollout.fleet import Mirror, Statements
 from engine.capabilities.rollout.reads import RolloutReads
 from engine.contract.fleet import RobotRow
-from engine.contract.system import ConnectorHealth
+from engine.contract.system import ConnectorHealth, VerifyReport
 from engine.hosts.clock import Clock
 from engine.hosts.embedded import Host
 from engine.store.errors import StoreError
@@ -23,12 +27,44 @@ from engine.store.records import Actor
 log = logging.getLogger("quarterdeck.jobs")
 CHECK_S = 30.0
 """Real seconds between looks at the remote systems."""
+SETTLE_S = 10.0
+"""Real seconds after the start that belong to runs and people."""
 LEAST_S = 2.0
 """Real seconds between two readings of the fleet, however fast the sandbox's clock runs."""
 COMPONENT = "software"
 """What an update server installs on a robot as a whole; the mirror knows no parts of it."""
 ALL = 1_000_000
 _MIRROR = Actor(kind="connector", id="fleet")
+
+
+class Soundness:
+    """Whether the long history before the newest anchor still holds: verified once, by a process that gives way, after the
+    engine has begun to serve."""
+
+    def __init__(self, database: Path) -> None:
+        self._database, self._problem = database, ""
+
+    def state(self, journal: tuple[str, str]) -> tuple[str, str]:
+        """The journal's state and message, unless something worse is known."""
+        return ("damaged", self._problem) if self._problem and journal[0] == "ok" else journal
+
+    async def look(self) -> None:
+        await asyncio.sleep(SETTLE_S)
+        folder = str(self._database.parent)
+        command = ("-m", "engine", "--config", folder, "--state", folder, "--run", folder, "--verify")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            said, _ = await process.communicate()
+        except asyncio.CancelledError:
+            process.kill()
+            raise
+        found = msgspec.json.decode(said, type=VerifyReport)
+        if not found.ok:
+            at = f" at event {found.first_bad}" if found.first_bad else ""
+            self._problem = f"the recorded history does not hold{at}: {found.problem}; qd doctor says what to do"
+            log.critical("%s", self._problem)
 
 
 class Health:

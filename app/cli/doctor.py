@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
-from app import attach, plain, terminal, wire
+from app import attach, plain, soundness, terminal, wire
 from app.attach import Unreachable
 from app.cli.engine import ours
 from app.cli.session import REFUSED, Session, options
@@ -164,6 +164,13 @@ def _folders(home: Home) -> Iterator[Check]:
             yield Check(
                 name=name, level="problem", found=f"{text} can be written by others", fix=f"chmod go-w {folder}"
             )
+        elif not os.access(folder, os.W_OK):
+            yield Check(
+                name=name,
+                level="problem",
+                found=f"{text} can't be written",
+                fix="restore write permission; is its disk mounted read-only?",
+            )
         else:
             yield Check(name=name, level="ok", found=text)
     if home.state.exists():
@@ -182,9 +189,14 @@ def _database(home: Home) -> Iterator[Check]:
         yield Check(
             name="database", level="problem", found=f"{home.database} {mode:04o}", fix=f"chmod 600 {home.database}"
         )
-    damaged = (
-        "stop the engine, keep the file, restore the last good copy; `qd history verify` says where the chain breaks"
-    )
+    damaged = f"qd engine stop, keep {home.database} aside as evidence, restore the last good copy in its place, then qd doctor again"
+    if not os.access(home.database, os.W_OK):
+        yield Check(
+            name="database",
+            level="problem",
+            found=f"{home.database} can't be written",
+            fix="restore write permission; is its disk mounted read-only?",
+        )
     try:
         reader = sqlite3.connect(f"{home.database.as_uri()}?mode=ro", uri=True, timeout=5)
         try:
@@ -196,9 +208,15 @@ def _database(home: Home) -> Iterator[Check]:
         yield Check(name="database", level="problem", found=f"{home.database}: {error}", fix=damaged)
         return
     if rows != ["ok"]:
-        yield Check(name="database", level="problem", found="; ".join(map(str, rows)), fix=damaged)
+        yield Check(name="database", level="problem", found="; ".join(map(str, rows)).replace("\n", ": "), fix=damaged)
     else:
         yield Check(name="database", level="ok", found=f"{home.database}, {events} events, pages are whole")
+        report = soundness.verify(home)
+        where = f" at event {report.first_bad}" if report.first_bad else ""
+        found = f"{report.events} events verified" if report.ok else f"does not hold{where}: {report.problem}"
+        yield Check(
+            name="history", level="ok" if report.ok else "problem", found=found, fix="" if report.ok else damaged
+        )
 
 
 def _compiled(home: Home) -> Iterator[Check]:

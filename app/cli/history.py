@@ -10,10 +10,12 @@ from pathlib import Path
 import click
 import msgspec
 
-from app import plain, wire
+from app import plain, soundness, wire
+from app.attach import Unreachable
 from app.cli.runs import follow as follow_events
 from app.cli.runs import line
 from app.cli.session import REFUSED, Session, address, options
+from app.home import candidates
 from engine.contract.runs import EventPage, EventView
 from engine.contract.system import VerifyReport
 
@@ -26,8 +28,14 @@ def history() -> None:
 @history.command()
 @options
 def verify(session: Session) -> None:
-    """Recompute the whole hash chain."""
-    report = session.get("/v1/history/verify", VerifyReport)
+    """Recompute the whole hash chain. Works without an engine, too."""
+    try:
+        report = session.get("/v1/history/verify", VerifyReport)
+    except Unreachable:
+        home = next((h for h in candidates() if h.startable and h.database.exists()), None)
+        if home is None:
+            raise
+        report = soundness.verify(home)  # no engine is needed for it, and a damaged history lets none start
     session.show(report, lambda: _report(report))
     if not report.ok:
         sys.exit(REFUSED)

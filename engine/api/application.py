@@ -256,7 +256,7 @@ def _failed(request: Request, error: Exception) -> Response:
     kind = type(error).__name__
     advice = getattr(error, "advice", "")
     if advice:  # the store's own errors say what was kept and what to do
-        return refuse(Denied(503, _snake(kind), str(error), fix=advice))
+        return refuse(Denied(503, _snake(kind), str(error).removesuffix(f": {advice}"), fix=advice))
     log.exception("%s %s failed", request.method, request.url.path)
     return refuse(
         Denied(

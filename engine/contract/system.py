@@ -18,7 +18,8 @@ class ConnectorHealth(View, frozen=True, kw_only=True):
 
 
 class EngineStatus(View, frozen=True, kw_only=True):
-    """`state`: starting, ok, read_only (disk full or file read-only; `message` says what to do), stopping."""
+    """`state`: starting, ok, read_only (disk full or file read-only; `message` says what to do), damaged
+    (the history does not hold), stopping."""
 
     pid: int
     socket: str

@@ -58,6 +58,22 @@ def connect(path: str | Path) -> sqlite3.Connection:
 
 def check_slice(database: sqlite3.Connection, first: int, last: int, prev: bytes) -> Slice:
     """Re-computes the chain from `first` to `last`; `prev` is the hash before `first`."""
+    expected = first
+    try:
+        return _follow(database, first, last, prev)
+    except TypeError:  # a value of another kind than the journal writes: found one by one, for its number
+        for expected in range(first, last + 1):
+            try:
+                found = _follow(database, expected, expected, prev)
+            except TypeError:
+                break
+            if found.bad:
+                return Slice(expected - first, found.bad, found.problem, prev)
+            prev = found.head
+    return Slice(expected - first, expected, "its content is not what was recorded", prev)
+
+
+def _follow(database: sqlite3.Connection, first: int, last: int, prev: bytes) -> Slice:
     count, expected = 0, first
     cursor = database.execute(_ROWS, (first, last))
     while rows := cursor.fetchmany(2000):

@@ -16,6 +16,11 @@ QUICK_CHECK_LIMIT = 256 * 1024 * 1024
 """SQLite's own check reads the whole file; above this size it runs in `qd doctor`, not at every start."""
 
 
+FULL_AT_START = 20_000
+"""Up to so many events the whole history is verified at every start (40 ms); of a longer one, what came after its newest
+anchor, and the rest while the engine already serves."""
+
+
 class Verified(Struct, frozen=True, kw_only=True):
     """What the verification of the whole history found."""
 
@@ -29,7 +34,7 @@ class Verified(Struct, frozen=True, kw_only=True):
 
 
 def check_at_start(path: Path, connection: sqlite3.Connection, anchors: Anchors) -> tuple[int, bytes]:
-    """SQLite's quick check, the newest anchor, and the chain since then. Returns the head. Raises StoreCorrupt."""
+    """SQLite's quick check, the newest anchor, and the chain (of a long one, since then). Returns the head. Raises StoreCorrupt."""
     if path.stat().st_size <= QUICK_CHECK_LIMIT:
         answer = connection.execute("pragma quick_check(1)").fetchone()
         if answer is None or answer[0] != "ok":
@@ -42,7 +47,7 @@ def check_at_start(path: Path, connection: sqlite3.Connection, anchors: Anchors)
         problem = against(connection, newest, anchors)
         if problem:
             raise StoreCorrupt(f"{path}: {problem}")
-        after = newest.seq
+        after = newest.seq if seq > FULL_AT_START else 0
     before = chain.hash_at(connection, after)
     if before is None:
         raise StoreCorrupt(f"{path}: event {after} is missing")
