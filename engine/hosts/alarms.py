@@ -12,10 +12,8 @@ import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -49,8 +47,8 @@ class Alarms:
         )
         self._armed: dict[Key, str] = {}
         self._fired: set[Key] = set()
+        self._named: dict[str, str] = {}
         self._ids = count(1)
-        self._sweep_soon = False
 
     def start(self) -> None:
         self._scheduler.start()
@@ -105,18 +103,24 @@ class Alarms:
             if key not in self._armed and key not in self._fired:
                 self.arm(key, timer.due)
 
-    def every(self, seconds: float, job: Callable[[], Any], name: str) -> None:
-        """A recurring job in real time (`async def`), such as a sync."""
-        self._scheduler.add_job(job, IntervalTrigger(seconds=seconds), id=name, replace_existing=True)
+    def at(self, name: str, due: float, call: Callable[[], None]) -> None:
+        """Calls back at `due`, or at the horizon if that comes first: the caller plans anew then. One per name."""
+        self.drop(name)
+        delay = min(max(0.0, self.clock.real_delay(due)), self.horizon)
+        id_ = f"a{next(self._ids)}"
+        self._named[name] = id_
 
-    def cron(self, line: str, zone: str, job: Callable[..., Any], name: str, args: tuple[Any, ...] = ()) -> None:
-        """A recurring job by a cron line in a time zone. Raises ValueError for a line that makes no sense."""
-        trigger = CronTrigger.from_crontab(line, timezone=zone)
-        self._scheduler.add_job(job, trigger, args=args, id=name, replace_existing=True)
+        async def ring() -> None:
+            self._named.pop(name, None)
+            call()
+
+        when = datetime.now(UTC) + timedelta(seconds=delay)
+        self._scheduler.add_job(ring, DateTrigger(when), id=id_)
 
     def drop(self, name: str) -> None:
-        if self._scheduler.get_job(name) is not None:
-            self._scheduler.remove_job(name)
+        id_ = self._named.pop(name, None)
+        if id_ is not None and self._scheduler.get_job(id_) is not None:
+            self._scheduler.remove_job(id_)
 
     def _engine_seconds(self, real: float) -> float:
         one = self.clock.real_duration(1.0)

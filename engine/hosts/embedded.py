@@ -36,6 +36,7 @@ from engine.hosts.publishing import Publishing
 from engine.hosts.running import Running
 from engine.hosts.settings import Answer, Config
 from engine.hosts.system import SystemRecords
+from engine.hosts.triggers import Triggers
 from engine.hosts.turns import Reply, Turn, Turns
 from engine.store import statements as sql
 from engine.store.errors import StoreClosed, StoreError, StoreFenced, StoreReadOnly
@@ -81,6 +82,7 @@ class Host:
         )
         self.system = SystemRecords(self)
         self.publishing = Publishing(self)
+        self.triggers = Triggers(self)
         self.windows: Mapping[str, WindowState] | None = None
         self.on_fenced: Callable[[], None] = lambda: None
         self._number = self.loader.last_number()
@@ -115,6 +117,7 @@ class Host:
         if self._closing:
             return
         self._closing = True
+        self.triggers.close()
         self.alarms.close()
         await self.running.close()
         if self.journal.state == "ok":
@@ -128,6 +131,10 @@ class Host:
     def state(self) -> tuple[JournalState, str]:
         """`ok`, `read_only` (with what to do), `fenced`, `closed`."""
         return self.journal.state, self.journal.message
+
+    @property
+    def closing(self) -> bool:
+        return self._closing
 
     @property
     def epoch(self) -> int:
@@ -223,7 +230,7 @@ class Host:
             *(definition.digest, definition.workflow, definition.version, definition.title, source, text),
             *(msgspec.json.encode(definition), self.clock.now(), by.id),
         )
-        return await self.system.record(
+        answer = await self.system.record(
             "WorkflowRegistered",
             result,
             actor=by,
@@ -232,12 +239,16 @@ class Host:
             extra=[(sql.DEFINITION, [row])],
             answer=Answer(seq=0, run="", events=("WorkflowRegistered",), result=result),
         )
+        self.triggers.refresh()
+        return answer
 
     async def publish(
         self, event: str, data: dict[str, Json], *, id: str, actor: Any, source: str, subject: str = ""
     ) -> Answer:
         """Takes an outside event in, once per (source, id), and gives it to the runs that wait for it."""
-        return await self.publishing.take_in(event, data, id=id, actor=actor_from(actor), source=source)
+        return await self.publishing.take_in(
+            event, data, id=id, actor=actor_from(actor), source=source, subject=subject
+        )
 
     async def redact(self, seq: int, *, reason: str, id: str, actor: Any) -> Answer:
         """Takes the payload of one event of a run that is over out of the history; its digest stays, the chain holds.
@@ -273,12 +284,10 @@ class Host:
         turn.birth = (self._number, definition)
         self.turns.take(turn)
 
-    def next_run(self) -> str:
-        """The id the next run started by `begin` should have."""
-        return f"run-{self._number + 1}"
-
-    def deliver(self, seq: int, event: str, data: dict[str, Json], id: str, by: str) -> None:
-        self.publishing.deliver(seq, event, data, id, by)
+    def next_number(self) -> tuple[int, str]:
+        """The number and id of a run that is about to start."""
+        self._number += 1
+        return self._number, f"run-{self._number}"
 
     def drop_timer(self, key: Key) -> None:
         """Takes a stale timer out of the table."""
@@ -359,6 +368,8 @@ class Host:
         if state == "ok":
             log.warning("the journal can be written again; %d reports were kept", self.turns.held)
             self.turns.resume()
+            self.publishing.again()
+            self.triggers.plan_all()
             self.alarms.sweep()
         elif state == "fenced":
             log.critical("%s", message)
@@ -395,6 +406,7 @@ class Host:
             if count % 2000 == 0:
                 await asyncio.sleep(0)  # the first runs already move while the last are read
         self.alarms.start()
+        self.triggers.refresh()
         self.publishing.recover()
 
 

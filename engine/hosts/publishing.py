@@ -32,23 +32,31 @@ class Publishing:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._offered: set[int] = set()
+        self._coming: set[tuple[str, str]] = set()
 
-    async def take_in(self, event: str, data: dict[str, Json], *, id: str, actor: Actor, source: str) -> Answer:
+    async def take_in(
+        self, event: str, data: dict[str, Json], *, id: str, actor: Actor, source: str, subject: str = ""
+    ) -> Answer:
         """Records an outside event once per (source, id) and delivers it."""
         host = self._host
-        if host.loader.seen(source, id):
-            return Answer(seq=host.journal.seq, run="", result={"event": event, "repeated": True}, repeated=True)
-        row = (source, id, host.clock.now(), event)
-        body = {"event": event, "id": id, "source": source, "data": data}
-        answer = await host.system.record(
-            "EventPublished",
-            body,
-            actor=actor,
-            cause=f"{source}/{id}",
-            extra=[(sql.INBOX, [row])],
-            answer=Answer(seq=0, run="", events=("EventPublished",), result={"event": event}),
-        )
-        self.deliver(0, event, data, f"{source}/{id}", actor.id)
+        repeat = Answer(seq=host.journal.seq, run="", result={"event": event, "repeated": True}, repeated=True)
+        if host.loader.seen(source, id) or (source, id) in self._coming:
+            return repeat
+        self._coming.add((source, id))
+        try:
+            row = (source, id, host.clock.now(), event)
+            body = {"event": event, "id": id, "source": source, "data": data}
+            answer = await host.system.record(
+                "EventPublished",
+                {**body, "subject": subject} if subject else body,
+                actor=actor,
+                cause=f"{source}/{id}"[:200],
+                extra=[(sql.INBOX, [row])],
+                answer=Answer(seq=0, run="", events=("EventPublished",), result={"event": event}),
+            )
+        finally:
+            self._coming.discard((source, id))
+        self.recover()
         return answer
 
     def committed(self, events: Sequence[Any]) -> None:
@@ -56,26 +64,42 @@ class Publishing:
         if any(isinstance(event, e.Emitted) for event in events):
             self.recover()
 
+    def again(self) -> None:
+        """The journal can be written again: what could not be handed on then is offered anew."""
+        self._offered.clear()
+        self.recover()
+
     def recover(self) -> None:
         """Delivers whatever stands undelivered in the outbox."""
-        for seq, run, event, body in self._host.loader.undelivered():
-            if seq in self._offered:
-                continue
-            data = msgspec.json.decode(body)
-            self.deliver(seq, event, data.get("data") or {}, data["id"], f"run:{run}")
+        for seq, run, _, body in self._host.loader.undelivered():
+            if seq not in self._offered:
+                self._offered.add(seq)
+                self._deliver(seq, run, msgspec.json.decode(body))
 
-    def deliver(self, seq: int, event: str, data: dict[str, Json], id: str, by: str) -> None:
-        """Gives the event to every run that waits for it, then marks it delivered (`seq` 0: not from the outbox)."""
+    def _deliver(self, seq: int, run: str, body: dict[str, Json]) -> None:
+        """Gives the event to every run that waits for it and to the triggers, then marks it delivered."""
         host = self._host
-        for run in dict.fromkeys(run for run, _ in host.loader.waiting_for(event)):
-            host.tell(run, c.ReceiveEvent(event=event, id=id, data=data, by=by), f"event:{id}"[:200])
-        if not seq:
-            return
-        self._offered.add(seq)
+        event, data = body["type"], dict(body.get("data") or {})
+        if body.get("subject"):
+            data.setdefault("subject", body["subject"])
+        id_ = body["id"] if run else f"{body['source']}/{body['id']}"
+        by = body["actor"]
+        keys = {"", _key(data.get("correlate")), _key(data.get("subject"))}
+        waiting = dict.fromkeys(name for name, correlate in host.loader.waiting_for(event) if correlate in keys)
+        for name in waiting:
+            host.tell(name, c.ReceiveEvent(event=event, id=id_, data=data, by=by), f"event:{id_}"[:200])
+
+        def done() -> None:
+            host.system.write([(sql.OUTBOX_DONE, [(True, seq)])], marked)
 
         def marked(commit: Commit, error: BaseException | None) -> None:
             self._offered.discard(seq)
             if error is not None:
                 log.warning("event %d was delivered but not marked so: it will be offered again (%s)", seq, error)
 
-        host.system.write([(sql.OUTBOX_DONE, [(True, seq)])], marked)
+        host.triggers.offer({"event": event, "id": id_, "data": data, "by": by}, body["source"], done)
+
+
+def _key(value: Json) -> str:
+    """A correlation key as the `waits` table has it."""
+    return "" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()

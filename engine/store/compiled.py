@@ -122,6 +122,7 @@ def made() -> dict[str, str]:
         "SNAPSHOT_OFF": remove(SnapshotRow, ("run",)),
         "DEFINITION": insert_all(DefinitionRow, ignore=True),
         "INBOX": insert_all(InboxRow),
+        "INBOX_SEEN": insert_all(InboxRow, ignore=True),
         "OUTBOX": insert_all(OutboxRow, ignore=True),
         "OUTBOX_DONE": change(OutboxRow, ("delivered",), ("seq",)),
         "ANCHOR": insert_all(AnchorRow),

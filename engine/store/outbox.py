@@ -14,19 +14,28 @@ from engine.store import statements as sql
 from engine.store.records import Cursor, Recorded
 
 
-def cloud_event(record: Recorded, event: e.Emitted) -> dict[str, Any]:
-    """Receivers tell repeats apart by `source` + `id`."""
+def cloud_event(record: Recorded) -> dict[str, Any]:
+    """Receivers tell repeats apart by `source` + `id`. What came from outside keeps its own."""
+    event = record.event
+    if isinstance(event, e.Emitted):
+        name, data, subject = event.event, event.data, event.subject
+        id_, source = f"{record.run}/{record.n}", f"/quarterdeck/runs/{record.run}"
+    else:
+        told = msgspec.json.decode(record.data)
+        name, data, subject = told["event"], told["data"], told.get("subject")
+        id_, source = told["id"], told["source"]
     body: dict[str, Any] = {
         "specversion": "1.0",
-        "id": f"{record.run}/{record.n}",
-        "source": f"/quarterdeck/runs/{record.run}",
-        "type": event.event,
+        "id": id_,
+        "source": source,
+        "type": name,
         "time": datetime.fromtimestamp(record.at, UTC).isoformat().replace("+00:00", "Z"),
         "datacontenttype": "application/json",
-        "data": event.data,
+        "data": data,
+        "actor": record.actor.id if record.event is None else f"run:{record.run}",
     }
-    if event.subject:
-        body["subject"] = event.subject
+    if subject:
+        body["subject"] = subject
     return body
 
 
@@ -34,14 +43,11 @@ class OutboxProjector:
     """Keeps `outbox`."""
 
     tables: tuple[str, ...] = ("outbox",)
-    wants = frozenset({"Emitted"})
+    wants = frozenset({"Emitted", "EventPublished"})
 
     def apply(self, rows: list[Recorded], connection: Cursor) -> None:
         out = []
         for record in rows:
-            event = record.event
-            if isinstance(event, e.Emitted):
-                out.append(
-                    (record.seq, record.run, event.event, msgspec.json.encode(cloud_event(record, event)), False)
-                )
+            body = cloud_event(record)
+            out.append((record.seq, record.run, body["type"], msgspec.json.encode(body), False))
         connection.executemany(sql.OUTBOX, out)

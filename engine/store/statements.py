@@ -21,6 +21,7 @@ DEFINITION = (
     "registered_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 INBOX = "INSERT INTO inbox (source, id, at, event) VALUES (?, ?, ?, ?)"
+INBOX_SEEN = "INSERT INTO inbox (source, id, at, event) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 OUTBOX = "INSERT INTO outbox (seq, run, event, body, delivered) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 OUTBOX_DONE = "UPDATE outbox SET delivered=? WHERE outbox.seq = ?"
 ANCHOR = "INSERT INTO anchors (seq, hash, at, signature) VALUES (?, ?, ?, ?)"
