@@ -6,6 +6,7 @@ import asyncio
 import difflib
 import logging
 import re
+import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -55,7 +56,9 @@ def _number(query: Query, name: str, usual: int) -> int:
 
 def _known(query: Query, known: Sequence[str]) -> None:
     """A misspelt filter would silently give everything."""
-    for name in query:
+    for name, value in query.items():
+        if name in known and any(unicodedata.category(char) in ("Cc", "Cs") for char in value):
+            raise Denied(422, "bad_input", f"{name} holds control characters", field=name)
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             fix = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known) or 'none'}"
@@ -90,6 +93,8 @@ def _explain(door: Door, caller: Caller, at: dict[str, str], q: Query) -> tuple[
 
 def _events(door: Door, caller: Caller, at: dict[str, str], q: Query) -> EventPage:
     run = at.get("run", q.get("run", ""))
+    if "run" in at and not door.reads.run_rows((run,)):
+        raise not_found("run", run[:100])
     return views.events_page(door.reads.events(run=run, after=_number(q, "after", 0), limit=_limit(q, 200)))
 
 

@@ -25,6 +25,8 @@ from engine.store.errors import StoreError
 
 LARGEST = 1024 * 1024
 """Bytes a request may hold."""
+DEEPEST = 64
+"""Levels its arguments may nest."""
 ROLLOUT_WORKFLOW = "staged-rollout"
 _READ = msgspec.json.Decoder(verbs.Request)
 _STATUS = {"not_found": 404, "bad_input": 422, "bad_form": 422, "bad_answer": 422, "wrong_role": 403, "excluded": 403}
@@ -36,7 +38,11 @@ async def perform(door: Door, caller: Caller, name: str, body: bytes) -> Command
     if verb is None:
         near = difflib.get_close_matches(name, verbs.VERBS, 1)
         raise Denied(
-            404, "unknown_verb", f"there is no verb {name[:60]}", fix=f"did you mean {near[0]}?" if near else ""
+            404,
+            "unknown_verb",
+            f"there is no verb {name[:60]}",
+            fix=f"did you mean {near[0]}?" if near else "",
+            field="verb",
         )
     request, args = _shaped(verb, body)
     if not name.startswith("gate."):
@@ -58,7 +64,7 @@ async def perform(door: Door, caller: Caller, name: str, body: bytes) -> Command
     if done.refusal is not None:
         refusal = done.refusal
         status = _STATUS.get(refusal.code, 409)
-        raise Denied(status, refusal.code, refusal.reason, fix=refusal.fix, field=refusal.field)
+        raise Denied(status, refusal.code, refusal.reason, fix=refusal.fix, field=refusal.field or _missed(status))
     return CommandAnswer(
         id=request.id,
         verb=name,
@@ -75,14 +81,37 @@ async def perform(door: Door, caller: Caller, name: str, body: bytes) -> Command
 def _shaped(verb: verbs.Verb, body: bytes) -> tuple[verbs.Request, verbs.Args]:
     try:
         request = _READ.decode(body)
+    except RecursionError:
+        raise _too_deep("body") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise malformed(error) from error
+    if _deeper(request.args, DEEPEST):
+        raise _too_deep("args")
     if verb.needs_target and not request.target:
         raise Denied(422, "missing_field", f"{verb.name} needs a target", field="target")
     try:
         return request, msgspec.convert(request.args, verb.args, strict=True)
     except msgspec.ValidationError as error:
         raise malformed(error, within="args") from error
+
+
+def _deeper(value: Json, levels: int) -> bool:
+    """Whether lists and objects nest deeper than that. What is recorded is read again by code that recurses."""
+    layer = [value]
+    for _ in range(levels):
+        layer = [
+            inner
+            for each in layer
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not layer:
+            return False
+    return any(isinstance(each, dict | list) for each in layer)
+
+
+def _too_deep(field: str) -> Denied:
+    return Denied(422, "too_deep", f"lists and objects nest deeper than {DEEPEST}", fix="flatten it", field=field)
 
 
 async def _would_be_refused(door: Door, caller: Caller, name: str, request: verbs.Request, args: Any) -> bool:
@@ -141,6 +170,10 @@ async def _permit(door: Door, caller: Caller, verb: verbs.Verb, request: verbs.R
     held = f"you are {caller.person} and hold {', '.join(caller.roles) or 'no role'}"
     fix = caller.warning or (f"{why.fix} ({held})" if why.fix else held)
     raise Denied(403, "forbidden", f"{caller.person} may not {verb.says}: {why.reason}", fix=fix)
+
+
+def _missed(status: int) -> str:
+    return "target" if status == 404 else ""
 
 
 def _not_taken(error: DefinitionError) -> Denied:

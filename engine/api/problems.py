@@ -41,14 +41,14 @@ def malformed(error: Exception, *, within: str = "") -> Denied:
     """A body that is no JSON (400) or not of the right shape (422), with the field named as the sender wrote it."""
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
-        return Denied(400, "malformed", f"the body is not JSON: {text}")
+        return Denied(400, "malformed", f"the body is not JSON: {text}", field="body")
     at = _AT.search(text)
-    path = at["path"].removeprefix("$").removeprefix(".") if at else ""
+    path = at["path"].removeprefix("$").replace("[...]", "").removeprefix(".") if at else ""
     reason = text[: at.start()] if at else text
     for pattern, code in ((_UNKNOWN, "unknown_field"), (_MISSING, "missing_field")):
         if found := pattern.search(text):
             return Denied(422, code, reason, field=_join(within, path, found["name"]))
-    return Denied(422, "bad_input", reason, field=_join(within, path))
+    return Denied(422, "bad_input", reason, field=_join(within, path) or "body")
 
 
 def _join(*parts: str) -> str:

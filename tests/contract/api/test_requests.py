@@ -71,7 +71,7 @@ async def test_the_socket_is_for_owner_and_group_alone(tmp_path):
         ("rollout.extend", {"args": {"hours": -1}}, 422, "bad_input", "args.hours"),
         ("rollout.rollback", {"args": {"scope": "galaxy"}}, 422, "bad_input", "args.scope"),
         ("run.signal", {"args": {"event": "rollout.promote"}}, 422, "bad_input", "args.event"),
-        ("run.dance", {}, 404, "unknown_verb", ""),
+        ("run.dance", {}, 404, "unknown_verb", "verb"),
         ("run.suspend", {"target": ""}, 422, "missing_field", "target"),
     ],
 )
