@@ -39,15 +39,14 @@ async def _noop(context: Any, values: dict[str, Any]) -> None:
 NOOP = Action(name="noop", run=_noop, effect="read")
 
 
-def linear(steps: int, *, name: str = "linear") -> Definition:
+def linear(steps: int, *, name: str = "linear", prefix: str = "s") -> Definition:
     """So many no-op actions, one after the other."""
+    names = [f"{prefix}{at}" for at in range(steps)]
     made = {
-        f"s{at}": Step(
-            id=f"s{at}", kind="action", action="noop", effect="read", next=f"s{at + 1}" if at < steps - 1 else "done"
-        )
-        for at in range(steps)
+        step: Step(id=step, kind="action", action="noop", effect="read", next=next_)
+        for step, next_ in zip(names, [*names[1:], "done"], strict=True)
     }
-    return Definition(workflow=name, version=1, steps=made, start="s0")
+    return Definition(workflow=name, version=1, steps=made, start=names[0])
 
 
 def gated(*, name: str = "gated") -> Definition:

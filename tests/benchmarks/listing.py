@@ -56,7 +56,7 @@ def fill(path: Path, runs: int) -> None:
         )
     connection.execute("begin")
     connection.executemany(sql.RUN, rows)
-    definition = with_digest(linear(9))
+    definition = with_digest(linear(9, prefix="step"))
     doc = msgspec.json.encode(definition)
     connection.execute(sql.DEFINITION, (definition.digest, "linear", 1, "", "", "", doc, 0.0, "bench"))
     connection.execute("commit")
@@ -83,7 +83,8 @@ FILTERS: tuple[dict[str, Any], ...] = (
     {"text": "nothing at all"},
     {"text": "ana"},
     {"text": "run"},
-    {"text": "s7"},
+    {"text": "step7"},
+    {"text": "p7"},
     {"text": "77"},
     {"text": "OSA1", "status": "failed"},
     {"text": "OSA1", "status": "completed"},

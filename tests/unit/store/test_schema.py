@@ -88,7 +88,7 @@ def test_the_statements_are_those_the_tables_make() -> None:
 
     written = Path(compiled.__file__).with_name("statements.py").read_text()
     assert written == compiled.rendered(), "run `python -m engine.store.compiled`"
-    import engine.store.statements as statements
+    from engine.store import statements
 
     for name, text in compiled.made().items():
         assert getattr(statements, name) == " ".join(text.split())
