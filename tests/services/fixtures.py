@@ -7,6 +7,7 @@ QD_REQUIRE_SERVICES=1, as in CI, it fails them instead.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -89,11 +90,11 @@ def unavailable(reason: str) -> None:
     pytest.skip(f"service unavailable: {reason}")
 
 
-def service(script: str, *args: str, timeout: float = 300, instance: str = "") -> dict[str, str]:
+def service(script: str, *args: str, instance: str, timeout: float = 300) -> dict[str, str]:
     """Runs a service script of this folder and returns what it printed."""
     if args == ("start",):
         _wipe_orphans(script)
-    env = os.environ | {"QD_INSTANCE": instance or _instance(), "QD_PYTHON": sys.executable}
+    env = os.environ | {"QD_INSTANCE": instance, "QD_PYTHON": sys.executable}
     try:
         done = subprocess.run(
             [str(HERE / script), *args], capture_output=True, text=True, env=env, timeout=timeout, check=False
@@ -105,8 +106,12 @@ def service(script: str, *args: str, timeout: float = 300, instance: str = "") -
     return dict(json.loads(done.stdout)) if done.stdout.strip() else {}
 
 
+_COPIES = itertools.count(1)
+
+
 def _instance() -> str:
-    return f"test-{os.getpid()}"
+    """A name of its own for each copy of a server: two test modules of one session never share (or wipe) one."""
+    return f"test-{next(_COPIES)}-{os.getpid()}"
 
 
 def _wipe_orphans(script: str) -> None:
@@ -115,7 +120,7 @@ def _wipe_orphans(script: str) -> None:
     for folder in (home / "run").glob(f"{Path(script).stem}-test-*"):
         session = folder.name.rpartition("-")[2]
         if session.isdigit() and not Path(f"/proc/{session}").exists():
-            service(script, "wipe", instance=f"test-{session}")
+            service(script, "wipe", instance=folder.name.removeprefix(f"{Path(script).stem}-"))
 
 
 def start_robots(goosebit: GooseBitServer, *args: str) -> RobotFleet:
@@ -170,7 +175,8 @@ def operator(goosebit: GooseBitServer) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="session")
 def goosebit() -> Iterator[GooseBitServer]:
     """Real gooseBit, empty but for two software images."""
-    found = service("goosebit.sh", "start")
+    instance = _instance()
+    found = service("goosebit.sh", "start", instance=instance)
     password = Path(found["password_file"]).read_text("utf-8").strip()
     server = GooseBitServer(found["url"], found["ddi_url"], found["username"], password, found["log"])
     try:
@@ -180,17 +186,18 @@ def goosebit() -> Iterator[GooseBitServer]:
                 http.put("/api/v1/software", files={"file": (f"{BOARD}-{version}.swu", image)}).raise_for_status()
         yield server
     finally:
-        service("goosebit.sh", "wipe")
+        service("goosebit.sh", "wipe", instance=instance)
 
 
 @pytest.fixture(scope="session")
 def prometheus() -> Iterator[PrometheusServer]:
     """Real Prometheus that scrapes what `scrape` names, every second."""
-    found = service("prometheus.sh", "start")
+    instance = _instance()
+    found = service("prometheus.sh", "start", instance=instance)
     try:
         yield PrometheusServer(found["url"], found["targets_file"])
     finally:
-        service("prometheus.sh", "wipe")
+        service("prometheus.sh", "wipe", instance=instance)
 
 
 @pytest.fixture(scope="session")
