@@ -88,21 +88,29 @@ def _status(found: EngineStatus) -> str:
 
 
 @engine.command()
-@click.option("-n", "--lines", default=40, show_default=True, help="How many of the last lines.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(1), default=40, show_default=True, help="How many of the last lines."
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added.")
-def logs(lines: int, follow: bool) -> None:
-    """The engine's log."""
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def logs(lines: int, follow: bool, as_json: bool) -> None:
+    """The engine's log. Read from its file: no engine is needed."""
+
+    def show(text: str) -> None:
+        click.echo(plain.as_json({"line": text}, indent=False) if as_json else plain.clean(text, 2000))
+
     home = next((h for h in candidates() if h.startable and h.log.exists()), ours())
     if not home.log.exists():
         end(f"there is no log at {home.log}", REFUSED)
-    click.echo(plain.clean_lines(attach.tail(home.log, lines)))
+    for row in attach.tail(home.log, lines).splitlines():
+        show(row)
     if not follow:
         return
     with home.log.open(encoding="utf-8", errors="replace") as file:
         file.seek(0, os.SEEK_END)
         while True:
             if line := file.readline():
-                click.echo(plain.clean(line.rstrip("\n"), 2000))
+                show(line.rstrip("\n"))
             else:
                 time.sleep(0.3)
 

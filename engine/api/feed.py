@@ -22,6 +22,7 @@ import msgspec
 from engine.api import sentences
 from engine.api.access import Caller
 from engine.api.door import Door
+from engine.api.inert import encode
 from engine.api.views import event_view, feed_line, gates_for
 from engine.contract.common import View
 from engine.contract.system import Changes, FeedLine
@@ -34,7 +35,6 @@ TOO_FAR = 20_000
 LINES = 50
 ROWS = 500
 """Runs (and gates) named in one tick; more are counted in `dropped`, and the reader asks for its page again."""
-_ENCODE = msgspec.json.Encoder().encode
 BYE = b"event: bye\ndata: {}\n\n"
 HEARTBEAT = b": hb\n\n"
 
@@ -248,8 +248,8 @@ async def _next(subscription: Any, stop: asyncio.Task[Any]) -> Sequence[Any] | N
 
 
 def _frame(seq: int, value: View) -> bytes:
-    return b"id: %d\ndata: %b\n\n" % (seq, _ENCODE(value))
+    return b"id: %d\ndata: %b\n\n" % (seq, encode(value))
 
 
 def _named(name: str, seq: int, value: View) -> bytes:
-    return b"event: %b\nid: %d\ndata: %b\n\n" % (name.encode(), seq, _ENCODE(value))
+    return b"event: %b\nid: %d\ndata: %b\n\n" % (name.encode(), seq, encode(value))

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-import msgspec
-
 from engine.api.door import Door
+from engine.api.inert import encode
 from engine.api.views import event_view
 
 _PAGE = 1000
-_ENCODE = msgspec.json.Encoder().encode
 
 
 async def export(door: Door, *, run: str = "", after: int = 0) -> AsyncIterator[bytes]:
@@ -22,4 +20,4 @@ async def export(door: Door, *, run: str = "", after: int = 0) -> AsyncIterator[
         if not rows:
             return
         last = rows[-1].seq
-        yield b"".join(_ENCODE(event_view(row)) + b"\n" for row in rows if row.seq <= head)
+        yield b"".join(encode(event_view(row)) + b"\n" for row in rows if row.seq <= head)

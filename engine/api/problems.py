@@ -7,9 +7,9 @@ import re
 import msgspec
 from starlette.responses import Response
 
+from engine.api.inert import encode
 from engine.contract.common import Problem
 
-_ENCODE = msgspec.json.Encoder()
 _AT = re.compile(r" - at `(?P<path>[^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`")
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
@@ -26,7 +26,7 @@ class Denied(Exception):
 
 def answer(value: object, status: int = 200) -> Response:
     """A contract struct as JSON."""
-    return Response(_ENCODE.encode(value), status, media_type="application/json")
+    return Response(encode(value), status, media_type="application/json")
 
 
 def refuse(denied: Denied) -> Response:
