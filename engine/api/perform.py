@@ -29,6 +29,8 @@ DEEPEST = 64
 """Levels its arguments may nest."""
 ROLLOUT_WORKFLOW = "staged-rollout"
 _READ = msgspec.json.Decoder(verbs.Request)
+_NEW = ("run.start", "rollout.start", "workflow.register")
+"""Verbs whose answer names what they made, not what they were sent to."""
 _STATUS = {"not_found": 404, "bad_input": 422, "bad_form": 422, "bad_answer": 422, "wrong_role": 403, "excluded": 403}
 
 
@@ -57,6 +59,9 @@ async def perform(door: Door, caller: Caller, name: str, body: bytes) -> Command
         asked = not request.preview and meant.phrase and (verb.risk or name == "gate.vote")
         if asked and not await _would_be_refused(door, caller, name, request, args):
             _typed(getattr(args, "phrase", ""), meant)
+    elif name not in _NEW and known.run != _run_of(name, request.target):
+        said = "this id belongs to a command on something else that was already taken: nothing was done"
+        raise Denied(409, "id_taken", said, fix="give every command an id of its own", field="id")
     try:
         done = await _ask(door, caller, name, request, args)
     except DefinitionError as error:
@@ -217,8 +222,12 @@ async def _ask(door: Door, caller: Caller, name: str, request: verbs.Request, ar
         if request.preview:
             raise Denied(422, "bad_input", "a registration has no preview: validate it instead", field="preview")
         return await host.register(args.text, **who)
-    run = request.target.rpartition(".")[0] if name.startswith("gate.") else request.target
+    run = _run_of(name, request.target)
     return await host.submit(run, _COMMANDS[name](caller, request, args), preview=request.preview, **who)
+
+
+def _run_of(name: str, target: str) -> str:
+    return target.rpartition(".")[0] if name.startswith("gate.") else target
 
 
 def _signal(event: str, data: dict[str, Json], caller: Caller, request: verbs.Request) -> core.Command:

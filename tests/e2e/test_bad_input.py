@@ -216,6 +216,15 @@ def test_votes_that_do_not_count_are_refused_with_the_reason_and_recorded(desk: 
     assert sum(json.loads(line)["type"] == "VoteRefused" for line in exported) == len(kept)
 
 
+def test_an_id_counts_once_and_for_one_thing(desk: Installation) -> None:
+    (run, gate), (_, other) = gate_of(desk, "ask"), gate_of(desk, "ask")
+    first = desk.json("gates", "approve", gate, "--as", "bo", "--id", "vote-of-bo-1")
+    assert desk.json("gates", "approve", gate, "--as", "bo", "--id", "vote-of-bo-1")["seq"] == first["seq"]
+    assert len(events(desk, run, "VoteCast")) == 1 and not events(desk, run, "VoteRefused")
+    problem = refused(desk, "gates", "approve", other, "--as", "bo", "--id", "vote-of-bo-1")
+    assert (problem["code"], problem["field"]) == ("id_taken", "id"), "it was not cast, and nobody is told it was"
+
+
 def test_a_vote_after_expiry_is_refused_and_recorded(desk: Installation) -> None:
     run, gate = gate_of(desk, "short")
     deadline = time.monotonic() + 20
