@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -20,6 +21,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine import jobs
 from engine.contract.fleet import RobotRow
 from tests.e2e.installation import Installation
 
@@ -635,7 +637,9 @@ def test_a_second_engine_on_the_same_database_refuses(desk: Installation, tmp_pa
 
 
 @pytest.mark.parametrize("kind", ["text", "blob"])
-def test_a_changed_event_is_noticed_by_verify_by_the_doctor_and_at_start(tmp_path: Path, kind: str) -> None:
+def test_a_changed_event_is_noticed_by_verify_by_the_doctor_and_at_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     home = installed(tmp_path / "home")
     try:
         home.json("engine", "start")
@@ -656,6 +660,15 @@ def test_a_changed_event_is_noticed_by_verify_by_the_doctor_and_at_start(tmp_pat
         checks = {c["name"]: c for c in home.json("doctor", code=1)["checks"]}
         assert checks["history"]["level"] == "problem" and f"event {seq}" in checks["history"]["found"]
         assert "restore the last good copy" in checks["history"]["fix"]
+
+        monkeypatch.setattr(
+            jobs, "SETTLE_S", 0.0
+        )  # what is too long to be verified at start is verified while it serves
+        soundness = jobs.Soundness(home.home / "state" / "quarterdeck.db")
+        asyncio.run(asyncio.wait_for(soundness.look(), 30))
+        state, message = soundness.state(("ok", ""))
+        assert state == "damaged" and f"event {seq}" in message and "qd doctor" in message
+        assert soundness.state(("read_only", "full")) == ("read_only", "full")
     finally:
         home.stop()
 
