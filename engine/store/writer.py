@@ -77,7 +77,7 @@ class Writer:
             run = commit.run
             known = heads.get(run)
             if known is None:
-                known = self._head(run)
+                known = self._head(run, first=commit.before == 0)
             if run == "":
                 commit.before = known
             elif known != commit.before:
@@ -117,9 +117,11 @@ class Writer:
                 projector.apply(records, cursor)
         return seq, hash_
 
-    def _head(self, run: str) -> int:
+    def _head(self, run: str, *, first: bool) -> int:
         known = self._heads.get(run)
         if known is not None:
             return known
+        if first and run:
+            return 0  # a new run: were it known, the unique index would say so
         row = self.connection.execute("select max(n) from events where run = ?", (run,)).fetchone()
         return int(row[0] or 0)

@@ -1,4 +1,8 @@
-"""Durable no-op steps a second: FULL, with projections, snapshots and the hash chain."""
+"""Durable no-op steps a second: FULL, with projections, snapshots and the hash chain.
+
+The best of `ROUNDS` rounds is reported (with the median beside it), because shared cores only ever take time away; the
+disk's own limit is measured before and after them.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from tests.benchmarks.harness_engine import NOOP, PERSON, config, linear, raw_co
 
 OPTIONS = {"runs": 2000, "concurrency": 256}
 STEPS = 5
+ROUNDS = 3
 ENDS = frozenset({"RunCompleted"})
 
 
@@ -34,18 +39,25 @@ async def run(options: Namespace) -> dict[str, Any]:
 
         for at in range(20):  # warm
             await one(-1 - at)
-        wall, cpu, commits = time.perf_counter(), time.process_time(), host.journal.seq
-        await asyncio.gather(*(one(at) for at in range(options.runs)))
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        events = host.journal.seq - commits
+        rounds: list[tuple[float, float]] = []
+        before = host.journal.seq
+        for number in range(ROUNDS):
+            first = number * options.runs
+            wall, cpu = time.perf_counter(), time.process_time()
+            await asyncio.gather(*(one(at) for at in range(first, first + options.runs)))
+            rounds.append((time.perf_counter() - wall, time.process_time() - cpu))
+        events = (host.journal.seq - before) // ROUNDS
         await host.close()
         checked = integrity.verify(folder / "bench.db")
         after = raw_commits_per_s(folder)
     steps = options.runs * STEPS
+    wall, cpu = min(rounds)
+    middle = sorted(wall for wall, _ in rounds)[ROUNDS // 2]
     return {
         "steps_per_s": round(steps / wall, 1),
         "cpu_us_per_step": round(cpu / steps * 1e6, 1),
         "raw_commits_per_s": round((raw + after) / 2, 1),
+        "steps_per_s_median": round(steps / middle, 1),
         "runs": options.runs,
         "steps": steps,
         "concurrency": options.concurrency,
