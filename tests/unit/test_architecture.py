@@ -31,7 +31,9 @@ def test_no_module_is_longer_than_500_lines() -> None:
 
 
 def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
-    assert not [p for p in MODULES if p.stem in {"utils", "util", "helpers", "helper", "common_utils", "manager", "misc"}]
+    assert not [
+        p for p in MODULES if p.stem in {"utils", "util", "helpers", "helper", "common_utils", "manager", "misc"}
+    ]
 
 
 def test_import_rules_hold() -> None:
@@ -51,4 +53,7 @@ def test_only_the_policy_and_configuration_read_the_environment_of_secrets() -> 
     for path in MODULES:
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if "environ" in line:
-                assert not any(w in line.lower() for w in ("token", "secret", "password", "passwd", "api_key")), (path, number)
+                assert not any(w in line.lower() for w in ("token", "secret", "password", "passwd", "api_key")), (
+                    path,
+                    number,
+                )
