@@ -55,7 +55,8 @@ class Journal:
         self.message = ""
         self.on_state: Callable[[JournalState, str], None] = lambda state, message: None
         self._lock, self._writer = lock, writer
-        self._queue: SimpleQueue[Commit | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Commit] | None] = SimpleQueue()
+        self._gathered: list[Commit] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._text = TextIndex(writer.connection)
         self._anchored = (writer.seq, time.monotonic())
@@ -115,13 +116,24 @@ class Journal:
         """Queues a commit. Its `done` is called on the loop, with an error if it was not written."""
         if self.state == "closed":
             raise StoreClosed("the journal is closed")
-        self._queue.put(commit)
+        if not self._gathered and self._loop is not None:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(commit)
+
+    def _hand_over(self) -> None:
+        """Gives the writer what this turn of the loop has decided, at once and as one: woken by the first of many, it
+        would fight the loop for the interpreter and write many small transactions (measured: a fifth of the CPU).
+        """
+        if self._gathered:
+            self._queue.put(self._gathered)
+            self._gathered = []
 
     async def close(self) -> None:
         """Writes what is queued, anchors the head, and lets the database go."""
         if self.state == "closed" or self._loop is None:
             self._release()
             return
+        self._hand_over()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         self._release()
@@ -139,10 +151,12 @@ class Journal:
         while not stop:
             batch, stop = self._take()
             if batch:
-                if self.state == "ok":
-                    self._write(batch)
-                else:
-                    self._answer(batch, self._refusal())
+                for start in range(0, len(batch), BATCH):
+                    part = batch[start : start + BATCH]
+                    if self.state == "ok":
+                        self._write(part)
+                    else:
+                        self._answer(part, self._refusal())
             elif not stop and self.state == "read_only":
                 self._probe()
             elif not stop and self.state == "ok":
@@ -159,13 +173,13 @@ class Journal:
             return [], False
         if first is None:
             return [], True
-        batch = [first]
+        batch = first
         try:
             while len(batch) < BATCH:
                 more = self._queue.get_nowait()
                 if more is None:
                     return batch, True
-                batch.append(more)
+                batch = batch + more
         except Empty:
             pass
         return batch, False
