@@ -28,6 +28,8 @@ def prepare(environ: dict[str, str] | os._Environ[str] = os.environ) -> None:
     """Set what Textual reads when it is imported; must come first. A person's own TEXTUAL_ choices are kept."""
     for name in RUN_CODE:
         environ.pop(name, None)
+    for name in ("COLUMNS", "LINES"):  # exported by some shells: the size at their start would hold for ever
+        environ.pop(name, None)
     for name, value in DEFAULTS.items():
         environ.setdefault(name, value)
 

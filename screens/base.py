@@ -281,7 +281,9 @@ class QScreen(Screen[Any], inherit_bindings=False):
             if act.target and self.target() is None:
                 return Reason(f"no {act.target} is selected")
         reason = act.enabled(self) if act.enabled is not None else None
-        return reason or self.why_not(act)
+        if reason is not None or act.name in EVERYWHERE:  # the way back and out is never a screen's to bar
+            return reason
+        return self.why_not(act)
 
     def action_act(self, name: str) -> None:
         self.perform(REGISTRY[name])
