@@ -115,8 +115,8 @@ def link_sentence(model: Model) -> list[Part]:
     again = f"trying again in {wait:.0f}s" if wait >= 1 else "trying again now"
     since = f"what you see is {age(model.age_s())} old" if model.loaded else "nothing was loaded yet"
     return [
-        (f" \u2717 No engine: {model.link_reason or 'link lost'}; ", "alarm"),
-        (f"{since}; {again}. Nothing can be changed until then.", "alarm"),
+        (f" \u2717 No engine: {since}, nothing can be changed; {again}. ", "alarm"),
+        (model.link_reason or "The link is lost.", "alarm"),
     ]
 
 

@@ -53,18 +53,20 @@ def facts(
         lines.append(
             [("claimed by: ", "muted"), gate.claimed_by, (" (a claim stops nobody else from voting)", "muted")]
         )
-    lines += [[""], *consequences(detail), [""], *seats(detail, now)]
+    if gate.state == "open":
+        lines += [[""], *consequences(detail, cells)]
+    lines += [[""], *seats(detail, now)]
     if grounded:
         lines += [[""], *grounds(detail, now, cells, before)]
     if detail.form:
-        lines += [[""], *form(detail)]
+        lines += [[""], *form(detail, cells)]
     if detail.comments:
         said: list[Line] = [["  ", comment] for comment in detail.comments[-20:]]
         lines += [[""], layout.heading("Asked and said"), *said]
     return lines
 
 
-def consequences(detail: GateDetail) -> list[Line]:
+def consequences(detail: GateDetail, cells: int) -> list[Line]:
     """What follows from each answer, and from no answer."""
     rows: list[tuple[str, layout.Cell]] = []
     for index, text in enumerate(detail.consequences or implied(detail)):
@@ -76,7 +78,7 @@ def consequences(detail: GateDetail) -> list[Line]:
         rows.append(("answers", ", ".join(detail.answers)))
     if detail.phrase:
         rows.append(("to approve, type", (detail.phrase, "strong")))
-    return layout.pairs(rows, 200)
+    return layout.pairs(rows, cells)
 
 
 def implied(detail: GateDetail) -> tuple[str, ...]:
@@ -110,7 +112,7 @@ def seats(detail: GateDetail, now: float) -> list[Line]:
                 lines.append(["  ", "\u25cf ", _seat(seat.label), "  ", (seat.filled_by[index], "strong")])
             else:
                 lines.append(["  ", ("\u25cb ", "caution"), _seat(seat.label), ("  open", "caution")])
-    if detail.who_can:
+    if detail.who_can and detail.gate.state == "open":
         lines.append(
             [
                 ("  who can: ", "muted"),
@@ -149,12 +151,12 @@ def grounds(detail: GateDetail, now: float, cells: int, before: Sequence[Line] =
     return [head, *[["  ", *line] for line in body]]
 
 
-def form(detail: GateDetail) -> list[Line]:
+def form(detail: GateDetail, cells: int) -> list[Line]:
     """What the form asks, before it is opened."""
     rows: list[tuple[str, layout.Cell]] = []
     for name, spec in detail.form.items():
         rows.append((f"  {spec_title(name, spec)}", describe(spec)))
-    return [layout.heading("To be filled in with the vote"), *layout.pairs(rows, 120)]
+    return [layout.heading("To be filled in with the vote"), *layout.pairs(rows, cells)]
 
 
 def spec_title(name: str, spec: Any) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from screens.widgets.parts import Part, Parts, fit, width
+from screens.widgets.parts import Part, Parts, fit, width, wrap
 
 NAMES = ("robot", "name", "signal", "stage", "site", "variant", "id", "n", "word", "sentence")
 """Columns that say what a row is."""
@@ -52,13 +52,18 @@ def table(
 
 
 def pairs(rows: Sequence[tuple[str, Cell]], cells: int, *, indent: int = 0) -> list[Line]:
-    """Label and value, labels muted and aligned; the value is left whole for the page to wrap."""
+    """Label and value, labels muted and aligned; a long value goes on below itself, not below its label."""
     if not rows:
         return []
     size = min(max(width(label) for label, _ in rows), max(8, cells // 2))
     lines: list[Line] = []
+    room = max(12, cells - indent - size - 2)
     for label, value in rows:
-        lines.append([" " * indent, *[(text, "muted") for text, _ in fit(label, size)], "  ", *parts_of(value)])
+        shown = fit(label, size)
+        for part in wrap(parts_of(value), room):
+            said: Line = [(text, tone) if tone else text for text, tone in part]
+            lines.append([" " * indent, *[(text, "muted") for text, _ in shown], "  ", *said])
+            shown = fit("", size)
     return lines
 
 

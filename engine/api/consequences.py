@@ -60,13 +60,31 @@ def approval(door: Door, detail: GateDetail) -> Consequences:
     return Consequences((*told.sentences, seats), told.phrase)
 
 
+def otherwise(door: Door, detail: GateDetail) -> tuple[str, str]:
+    """What a rejection and silence mean: the definition names an error, a rollout says what that does to robots."""
+    rollout = door.rollouts.rollout_detail(detail.gate.rollout) if detail.gate.rollout else None
+    if rollout is None:
+        return detail.on_reject, detail.on_timeout
+    head = rollout.rollout
+    back = f"every robot that got {head.version} goes back to {head.previous or 'its version before'}"
+    if detail.gate.path == "signoff":
+        ends = "nothing is installed and the rollout ends"
+        return ends, f"after the deadline {ends}"
+    goes_back = detail.on_reject.endswith("rollback decided")
+    return (
+        back if goes_back else detail.on_reject,
+        "it stays paused and asks again" if detail.on_timeout == "goes on at paused" else detail.on_timeout,
+    )
+
+
 def _vote(door: Door, gate: str, args: verbs.GateVote) -> Consequences:
     detail = door.reads.gate_detail(gate)
     if detail is None:
         return NONE
     if args.answer == "approve":
         return approval(door, detail)
-    return Consequences((f"rejecting {detail.on_reject}",) if args.answer == "reject" and detail.on_reject else ())
+    reject, _ = otherwise(door, detail)
+    return Consequences((f"if rejected: {reject}",) if args.answer == "reject" and reject else ())
 
 
 def _on_a_rollout(step: str, detail: RolloutDetail) -> Consequences | None:

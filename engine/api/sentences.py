@@ -153,9 +153,7 @@ def _plain(text: Callable[[Data], str], level: str = "info") -> Callable[[Data],
 
 _SENTENCES: dict[str, Callable[[Data], tuple[str, str]]] = {
     "RunStarted": _run_started,
-    "LockWaited": _plain(
-        lambda d: f"waits for {_cut(d['key'])}, held by {', '.join(map(str, d.get('holders') or ()))}"
-    ),
+    "LockWaited": _lock_waited,
     "LockAcquired": _plain(lambda d: f"holds {_cut(d['key'])}"),
     "LockReleased": _plain(lambda d: f"gave back {_cut(d['key'])}"),
     "WindowHeld": _plain(lambda d: f"{_path(d)} is held by window {d['window']}", "notice"),

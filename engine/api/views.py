@@ -10,7 +10,7 @@ import msgspec
 
 from engine.api import sentences
 from engine.api.access import Caller, me
-from engine.api.consequences import approval
+from engine.api.consequences import approval, otherwise
 from engine.api.door import Door
 from engine.contract.common import ActorView
 from engine.contract.gates import GateDetail, GatePage, GateSummary
@@ -76,11 +76,14 @@ def gate_for(door: Door, caller: Caller, detail: GateDetail) -> GateDetail:
         gate = msgspec.structs.replace(detail.gate, mine=f"the gate is {detail.gate.state}")
         return msgspec.structs.replace(detail, gate=gate)
     meant = approval(door, detail)
+    reject, timeout = otherwise(door, detail)
     return msgspec.structs.replace(
         detail,
         gate=msgspec.structs.replace(detail.gate, mine=why_not(detail, caller)),
         consequences=meant.sentences,
         phrase=meant.phrase,
+        on_reject=reject,
+        on_timeout=timeout,
         who_can=_who_can(door, detail) or detail.who_can,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,10 +45,17 @@ def outcome_words(outcome: Outcome | None) -> str:
     """What happens then, for a person."""
     if outcome is None:
         return ""
-    target = f"goes to {outcome.goto}" if outcome.goto else f"fails with {outcome.raise_}" if outcome.raise_ else ""
+    target = f"goes on at {spelled(outcome.goto)}" if outcome.goto else ""
+    if outcome.raise_:
+        target = f"this ends here: {spelled(outcome.raise_)}"
     if outcome.escalate:
         return f"asks {outcome.escalate} first" + (f", then {target}" if target else "")
     return target
+
+
+def spelled(name: str) -> str:
+    """The name of an error or of a step as words: `SignoffExpired`, `install_failed`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ").lower()
 
 
 class GateQueries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from textual.binding import Binding
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -53,9 +53,16 @@ class Page(ScrollView, Toned, can_focus=True):
             if len(lines) > MAX_LINES:
                 lines[MAX_LINES:] = [[(f"\u2026 more than {MAX_LINES:,} lines; the command line shows all", "muted")]]
                 break
-        self._lines = lines
-        self.virtual_size = Size(self.size.width, len(lines))
-        self.refresh()
+        old, self._lines = self._lines, lines
+        size = Size(self.size.width, len(lines))
+        if size != self.virtual_size:
+            self.virtual_size = size
+            self.refresh()
+            return
+        top = self.scroll_offset.y  # only what differs is painted: a page with a clock on it ticks for one line
+        for y in range(top, min(len(lines), top + self.size.height)):
+            if old[y : y + 1] != lines[y : y + 1]:
+                self.refresh(Region(0, y - top, self.size.width, 1))
 
     def render_line(self, y: int) -> Strip:
         y += self.scroll_offset.y

@@ -168,7 +168,7 @@ def test_silence_never_approves_even_when_the_engine_says_nothing() -> None:
     detail = fake_gates.gate_details()[2]
     from msgspec.structs import replace
 
-    assert "silence never approves" in said(gate_view.consequences(replace(detail, on_timeout="")))
+    assert "silence never approves" in said(gate_view.consequences(replace(detail, on_timeout=""), 77))
 
 
 def test_changed_evidence_marks_the_changed_row() -> None:
@@ -317,7 +317,7 @@ def test_a_sign_off_without_consequences_says_what_it_begins() -> None:
         "plan": {"stages": [{"name": "canary", "robots": 10}, {"name": "all"}]},
         "cohort": {"robots": 200, "sites": ["A", "B"], "customers": ["x"]},
     }
-    text = said(gate_view.consequences(replace(detail, consequences=(), evidence=grounds)))
+    text = said(gate_view.consequences(replace(detail, consequences=(), evidence=grounds), 77))
     assert "200 robots, 2 sites, 1 customer, in 2 stages" in text and "first canary: 10 robots" in text
 
 

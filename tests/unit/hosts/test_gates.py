@@ -54,7 +54,7 @@ async def test_the_inbox_counts_the_seats_that_are_open(world: World) -> None:
     detail = world.reads().gate_detail(gate.id)
     assert detail is not None
     assert detail.evidence == {"release": "4.8.1"}
-    assert detail.on_reject == "goes to act"
+    assert detail.on_reject == "goes on at act"
     assert "lead" in detail.on_timeout
     assert [(vote.person, bool(vote.refused), vote.via) for vote in detail.votes] == [
         ("ana", False, "socket"),
