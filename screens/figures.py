@@ -92,10 +92,11 @@ def number(value: float | None) -> str:
 
 def bounds(row: SignalRow) -> str:
     """`2.7 [1.3 5.2]`; what can't be had is left out, never invented."""
+    brief = said(row).split(", ", 1)[0]  # what follows repeats the columns before
     if row.ratio is None:
-        return said(row) or "-"
+        return brief or "-"
     if row.low is None and row.high is None:
-        return said(row) or number(row.ratio)
+        return brief or number(row.ratio)
     high = "\u221e" if row.high is None or row.high == float("inf") else number(row.high)
     return f"{number(row.ratio)} [{number(row.low)} {high}]"
 

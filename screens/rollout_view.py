@@ -173,6 +173,8 @@ def pause(detail: RolloutDetail) -> list[Line]:
         return []
     owner, done, all_of, worst = detail.pause_ack
     line: Line = [("pause ack: ", "muted"), "owner yes" if owner else ("owner not yet", "caution")]
+    if not all_of:
+        return [[*line, ", no robot was in progress"]]
     line += [", ", f"robots {done}/{all_of}" if done >= all_of else (f"robots {done}/{all_of}", "caution")]
     if done < all_of:
         line.append(f", worst {figures.minutes(worst)}" if worst else "")

@@ -6,6 +6,7 @@ people's comments) is cut to size here and cleaned by whoever shows it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -55,8 +56,12 @@ def _cut(value: Any, limit: int = _TEXT) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+_EACH = re.compile(r"(\b(\w+)#\d+)\.\2(?=\.|$)")
+"""A step that is done for each of something names its block twice: `stages#1.stages.health`; people read `stages#1.health`."""
+
+
 def _path(data: Data) -> str:
-    scope, step = data.get("scope", ""), data.get("step", "")
+    scope, step = _EACH.sub(r"\1", data.get("scope", "")), data.get("step", "")
     return f"{scope}.{step}" if scope else str(step)
 
 

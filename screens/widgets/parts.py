@@ -108,14 +108,22 @@ def wrap(parts: Parts | Part, cells: int, indent: int = 0) -> list[list[tuple[st
                 used = indent
             while used + cell_len(word.rstrip(" ")) > cells:
                 head = _first_cells(word, cells - used) or word[:1]
-                lines[-1].append((head, tone))
+                _join(lines[-1], head, tone)
                 word = word[len(head) :]
                 lines.append([(" " * indent, "")] if indent else [])
                 used = indent
                 size = cell_len(word)
-            lines[-1].append((word, tone))
+            _join(lines[-1], word, tone)
             used += size
     return lines
+
+
+def _join(line: list[tuple[str, str]], text: str, tone: str) -> None:
+    """Text at the end of a line, in one piece with what stands before it in the same tone."""
+    if line and line[-1][1] == tone:
+        line[-1] = (line[-1][0] + text, tone)
+    else:
+        line.append((text, tone))
 
 
 def _words(text: str) -> Iterable[str]:
