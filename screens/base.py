@@ -24,7 +24,7 @@ from screens.acts import EVERYWHERE, REGISTRY, Act, Level, Reason
 from screens.model import Delta, Link, Model
 from screens.widgets.line import Lines
 from screens.widgets.line_table import LineTable
-from screens.widgets.parts import Part, width, wrap
+from screens.widgets.parts import Part, fit, width, wrap
 
 if TYPE_CHECKING:
     from engine.contract.client import Client
@@ -199,7 +199,12 @@ class QScreen(Screen[Any], inherit_bindings=False):
         self.query_one("#header", Lines).show(chrome.header(self.model, self.size.width))
         verdict = self.query_one("#verdict", Lines)
         said = self._verdict()
-        lines = wrap(said, max(20, self.size.width - 1), 1)[:2] if width(said) > self.size.width else [said]
+        lines: list[list[Part]] = [said]
+        if width(said) > self.size.width:
+            room = max(20, self.size.width - 1)
+            lines = [list(line) for line in wrap(said, room, 1)]
+            if len(lines) > 2:  # what is cut says so
+                lines[1:] = [list(fit([part for line in lines[1:] for part in line], room))]
         if verdict.styles.height is None or verdict.styles.height.value != len(lines):
             verdict.styles.height = len(lines)
         verdict.show(*((list(line), []) for line in lines))

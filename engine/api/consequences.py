@@ -73,7 +73,7 @@ def otherwise(door: Door, detail: GateDetail) -> tuple[str, str]:
     goes_back = detail.on_reject.endswith("rollback decided")
     return (
         back if goes_back else detail.on_reject,
-        "it stays paused and asks again" if detail.on_timeout == "goes on at paused" else detail.on_timeout,
+        "it stays paused and asks again" if detail.on_timeout.endswith("paused") else detail.on_timeout,
     )
 
 

@@ -61,8 +61,8 @@ _EACH = re.compile(r"(\b(\w+)#\d+)\.\2(?=\.|$)")
 
 
 def _path(data: Data) -> str:
-    scope, step = _EACH.sub(r"\1", data.get("scope", "")), data.get("step", "")
-    return f"{scope}.{step}" if scope else str(step)
+    scope, step = data.get("scope", ""), data.get("step", "")
+    return _EACH.sub(r"\1", f"{scope}.{step}" if scope else str(step))
 
 
 def _why(data: Data) -> str:
