@@ -71,11 +71,9 @@ class DroppingWriter(WriterThread):
                 text = self._lane.popleft()
                 if text is not None and not is_control(text):
                     self._frames = max(0, self._frames - 1)
-                empty = not self._lane
             if text is None or not self._put(text):
                 return
-            if empty:
-                self._caught_up()
+            self._caught_up()  # asked after the write: what waited may have been dropped meanwhile
 
     def _caught_up(self) -> None:
         with self._waiting:

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,6 +119,29 @@ def test_control_writes_survive_a_stall() -> None:
     writer.write("after")
     time.sleep(0.1)
     assert b"after" in os.read(read, 65536)
+    writer.stop()
+    os.close(read)
+
+
+def test_a_stall_in_the_middle_of_a_frame_ends_when_somebody_reads_again() -> None:
+    """The frame that was being written when the waiting ones were dropped is the last: after it all is painted anew."""
+    read, write = os.pipe()
+    drained = threading.Event()
+    writer = DroppingWriter(os.fdopen(write, "w"), drained.set)
+    writer.start()
+    for _ in range(3):
+        writer.write("x" * 200_000)  # more than a pipe takes
+    seen = 0
+    while seen < 200_000:
+        seen += len(os.read(read, 200_000 - seen))
+    time.sleep(0.2)  # the writer stands in the middle of the second, and the third waits
+    while not writer.dropped:
+        writer.write("y" * 100)
+    reader = threading.Thread(target=lambda: [os.read(read, 65536) for _ in range(200) if not drained.is_set()])
+    reader.start()
+    assert drained.wait(5)
+    writer.write("after")  # unblocks the reader, and is shown
+    reader.join(5)
     writer.stop()
     os.close(read)
 
