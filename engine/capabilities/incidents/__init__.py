@@ -1,0 +1,1 @@
+"""Fleet Hotfix and Rollback: incidents, holds, options, clocks."""
