@@ -11,6 +11,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from engine.core.events import Failure
+from engine.core.run_events import Origin
 
 Json = Any
 
@@ -39,6 +40,7 @@ class Start(Command, frozen=True, kw_only=True):
     parent_fence: int = 0
     trigger: str | None = None
     attributes: dict[str, Json] = field(default_factory=dict)
+    origin: Origin | None = None
 
 
 class GrantLock(Command, frozen=True, kw_only=True):

@@ -124,6 +124,7 @@ def _start(d: Deciding, command: c.Start) -> None:
             deadline=None if definition.timeout is None else d.now + definition.timeout,
             engine=f"core-{CORE_VERSION}",
             attributes=attributes,
+            origin=command.origin,
         )
     )
     operating.begin(d)

@@ -246,14 +246,39 @@ class Step(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.id.rpartition(".")[0]
 
 
+class Rate(Struct, frozen=True, kw_only=True):
+    """At most `limit` starts in `per` seconds."""
+
+    limit: int
+    per: float
+
+
+class Burst(Struct, frozen=True, kw_only=True):
+    """Starts only once `count` different values of `of` (cel) came in `within` seconds."""
+
+    count: int
+    within: float
+    of: str
+
+
 class Trigger(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One way a run starts: an event, a cron line, a person with a role, or a webhook source."""
+    """One way a run starts: an event, a cron line, a person with a role, or a webhook source.
+
+    `dedupe` names what counts as the same occurrence: once ever, or with `within` once in so many seconds. While a run of
+    the same `correlate` group is open the event goes to it; with `opens` false it never starts one. `must`: no mute, rate
+    or depth limit stops it.
+    """
 
     event: str | None = None
     filter: str | None = None
     dedupe: str | None = None
+    within: float | None = None
     debounce: float | None = None
     correlate: str | None = None
+    rate: Rate | None = None
+    burst: Burst | None = None
+    opens: bool = True
+    must: bool = False
     with_: dict[str, Any] = field(default_factory=dict)
     cron: str | None = None
     zone: str = "UTC"

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import Struct
+
 from engine.core.event import Event, Failure
 
 Json = Any
+
+
+class Origin(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What started a run without a person: the sequence of the event (0 = a cron line), the rule, and the rule's key."""
+
+    event: int
+    rule: str
+    key: str
 
 
 class RunStarted(Event, frozen=True, kw_only=True):
@@ -26,6 +36,7 @@ class RunStarted(Event, frozen=True, kw_only=True):
     engine: str = ""
     version: int = 0
     attributes: dict[str, Json] = {}
+    origin: Origin | None = None
 
 
 class LockWaited(Event, frozen=True, kw_only=True):

@@ -231,4 +231,7 @@ def _trigger(values: Mapping[str, Any]) -> core.Trigger:
     known = {key: value for key, value in values.items() if key not in ("with", "manual")}
     if "manual" in values:
         known["roles"] = values["manual"]["roles"]
+    for name, kind in (("rate", core.Rate), ("burst", core.Burst)):
+        if name in known:
+            known[name] = kind(**known[name])
     return core.Trigger(with_=values.get("with", {}), **known)

@@ -351,16 +351,28 @@ _FROM_EVENT: dict[str, Shape] = {
     "dedupe": Cel("any", ("event",)),
     "debounce": Duration(),
     "correlate": Cel("any", ("event",)),
+    "within": Duration(),
+    "rate": Record({"limit": Number(1, 1_000_000), "per": Duration()}, required=("limit", "per"), what="a rate"),
+    "burst": Record(
+        {"count": Number(2, 10_000), "within": Duration(), "of": Cel("any", ("event",))},
+        required=("count", "within", "of"),
+        what="a burst",
+    ),
+    "opens": Boolean(),
+    "must": Boolean(),
 }
+_WITHIN = {"within": ("dedupe",), "opens": ("correlate",)}
 
 
 class Trigger(Shape):
     """One way a run starts; its key tells which."""
 
     kinds: dict[str, Record] = {
-        "event": Record({"event": EVENT, **_FROM_EVENT, **_WITH}, what="an event trigger"),
+        "event": Record({"event": EVENT, **_FROM_EVENT, **_WITH}, needs=_WITHIN, what="an event trigger"),
         "webhook": Record(
-            {"webhook": Text("the name of a source", DOTTED), **_FROM_EVENT, **_WITH}, what="a webhook trigger"
+            {"webhook": Text("the name of a source", DOTTED), **_FROM_EVENT, **_WITH},
+            needs=_WITHIN,
+            what="a webhook trigger",
         ),
         "cron": Record(
             {

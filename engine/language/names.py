@@ -43,6 +43,8 @@ RUN = (
 )  # fmt: skip
 ERROR = ("error", "message", "kind", "detail")
 EVENT = ("event", "id", "data", "by")
+OUTER_EVENT = (*EVENT, "subject", "source", "time")
+"""What a trigger sees of an event, beside what a step sees of one it waited for."""
 
 
 def expressions(site: Site) -> list[Expression]:
@@ -103,7 +105,7 @@ def _outside(draft: Draft, site: Site, path: tuple[str, ...]) -> None:
     if path[0] not in known:
         draft.error(site.field, f"{quoted(path[0])} is no name that can be used here", did_you_mean(path[0], known))
         return
-    _field(draft, site, path, {"inputs": draft.declared("inputs"), "run": RUN, "event": EVENT})
+    _field(draft, site, path, {"inputs": draft.declared("inputs"), "run": RUN, "event": OUTER_EVENT})
 
 
 def _inside(draft: Draft, site: Site, path: tuple[str, ...], scope: Scope, step: Step) -> None:
