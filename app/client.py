@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -23,6 +23,7 @@ from engine.contract.client import EngineUnreachable, Refused
 from engine.contract.common import CommandAnswer, CommandRequest, Json, Problem
 from engine.contract.fleet import CohortView, RobotPage, RobotRow
 from engine.contract.gates import GateDetail, GatePage
+from engine.contract.records import EvidenceText, RecordEvent, RecordPage
 from engine.contract.rollouts import RolloutDetail, RolloutPage
 from engine.contract.runs import EventPage, RunDetail, RunPage
 from engine.contract.system import Changes, EngineStatus, Me, WatchSnapshot
@@ -103,6 +104,35 @@ class Client:
 
     async def rollout(self, rollout: str) -> RolloutDetail:
         return await self._get(f"/v1/rollouts/{quote(rollout, safe='')}", RolloutDetail)
+
+    async def records(
+        self,
+        kind: str,
+        shape: type[T],
+        *,
+        state: str = "",
+        text: str = "",
+        where: Mapping[str, str] | None = None,
+        sort: str = "",
+        limit: int = 200,
+    ) -> tuple[T, ...]:
+        conditions = ",".join(f"{column}:{value}" for column, value in (where or {}).items())
+        query = {"state": state, "text": text, "where": conditions, "sort": sort, "limit": limit}
+        page = await self._get(_path(f"/v1/records/{quote(kind, safe='')}", query), RecordPage)
+        return tuple(msgspec.convert(row, shape) for row in page.rows)
+
+    async def record(self, kind: str, id: str, shape: type[T]) -> T:
+        return await self._get(f"/v1/records/{quote(kind, safe='')}/{quote(id, safe='')}", shape)
+
+    async def record_history(self, kind: str, id: str) -> tuple[RecordEvent, ...]:
+        path = f"/v1/records/{quote(kind, safe='')}/{quote(id, safe='')}/history"
+        return await self._get(path, tuple[RecordEvent, ...])
+
+    async def evidence(self, digest: str) -> EvidenceText:
+        return await self._get(f"/v1/evidence/{quote(digest, safe='')}", EvidenceText)
+
+    async def read(self, path: str, shape: type[T], **query: object) -> T:
+        return await self._get(_path(path, dict(query)), shape)
 
     async def robots(self, *, text: str = "", cursor: str = "", limit: int = 1000) -> RobotPage:
         return await self._get(_path("/v1/robots", {"text": text, "cursor": cursor, "limit": limit}), RobotPage)

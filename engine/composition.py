@@ -22,6 +22,7 @@ from engine.api.config import Settings, SettingsError
 from engine.api.door import VERSION, Door
 from engine.api.server import Server, SocketError, bind, inherited
 from engine.capabilities import policy as policies
+from engine.capabilities import subjects
 from engine.capabilities.connections import Connections, connect
 from engine.capabilities.packs import PackError, load_pack
 from engine.capabilities.policy import Policy, PolicyError
@@ -101,6 +102,8 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
     connections = connect(
         {name: msgspec.to_builtins(each) for name, each in settings.connectors.items()}, secrets.get, clock
     )
+    embedded = subjects.embedded(subjects.Home(config=config_folder, state=state, clock=clock, secrets=secrets))
+    connections.ports.update({name: port for name, port in embedded.items() if name not in connections.ports})
     sock = inherited()
     ours = sock is None
     path = run / "engine.sock" if sock is None else Path(sock.getsockname())
@@ -136,6 +139,11 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
             state=lambda: soundness.state(host.state),
             epoch=lambda: host.epoch,
             foresee=Foresight(connections.ports, _pack(settings), clock.now),
+            book=host.book,
+            keeper=host.keeper,
+            vault=host.vault,
+            ports=connections.ports,
+            pack=_pack(settings),
         )
         host.on_fenced = door.stopping.set
         loop = asyncio.get_running_loop()
@@ -197,6 +205,7 @@ def _config(
         ports=connections.ports,
         policy=pack,
         projectors=[RolloutProjector()],
+        catalogue=subjects.catalogue(),
     )
 
 

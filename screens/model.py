@@ -38,14 +38,21 @@ class Delta:
     runs: frozenset[str] = frozenset()
     gates: frozenset[str] = frozenset()
     rollouts: frozenset[str] = frozenset()
+    records: frozenset[tuple[str, str]] = frozenset()
+    """(kind, id) of records that changed."""
     feed: int = 0
     status: bool = False
+
+    def of(self, *kinds: str) -> bool:
+        """Whether a record of one of these kinds changed."""
+        return any(kind in kinds for kind, _ in self.records)
 
     def __or__(self, other: Delta) -> Delta:
         return Delta(
             self.runs | other.runs,
             self.gates | other.gates,
             self.rollouts | other.rollouts,
+            self.records | other.records,
             self.feed + other.feed,
             self.status or other.status,
         )
@@ -147,6 +154,7 @@ class Model:
                 frozenset(run.id for run in changes.runs),
                 frozenset(gate.id for gate in changes.gates) | frozenset(changes.closed_gates),
                 frozenset(rollout.id for rollout in changes.rollouts),
+                frozenset((mark.kind, mark.id) for mark in changes.records),
                 fresh,
                 changes.status is not None or bool(changes.counts),
             )

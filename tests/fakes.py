@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from engine.contract.client import EngineUnreachable, Refused
 from engine.contract.common import ActorView, CommandAnswer, Json, Problem
 from engine.contract.fleet import CohortView, RobotPage, RobotRow
 from engine.contract.gates import GateDetail, GatePage, GateSummary, SeatView, VoteView
+from engine.contract.records import EvidenceText, RecordEvent, RecordView
 from engine.contract.rollouts import RolloutDetail, RolloutPage, RolloutSummary
 from engine.contract.runs import EventPage, EventView, RunDetail, RunPage, RunSummary
 from engine.contract.system import Changes, ConnectorHealth, EngineStatus, FeedLine, Me, WatchSnapshot
@@ -27,6 +30,7 @@ from tests import fake_runs as runs
 from tests import fake_world as world
 
 BASE = world.BASE
+T = TypeVar("T")
 
 
 @dataclass
@@ -59,6 +63,11 @@ class FakeClient:
     commands: list[Recorded] = field(default_factory=list)
     answers: dict[str, CommandAnswer] = field(default_factory=dict)
     closed: bool = False
+    held: dict[str, list[RecordView]] = field(default_factory=dict)
+    """Records by kind, as the test wants them."""
+    answers_to: dict[str, object] = field(default_factory=dict)
+    """What `read` gives, by path."""
+    kept: dict[str, EvidenceText] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
@@ -258,6 +267,53 @@ class FakeClient:
                 Problem(code="not_found", reason=f"no rollout {rollout}", fix="open the list of rollouts"), 404
             )
         return self.details[rollout]
+
+    async def records(
+        self,
+        kind: str,
+        shape: type[T],
+        *,
+        state: str = "",
+        text: str = "",
+        where: Mapping[str, str] | None = None,
+        sort: str = "",
+        limit: int = 200,
+    ) -> tuple[T, ...]:
+        await self._answer()
+        states = tuple(filter(None, state.split(",")))
+        rows = [
+            row
+            for row in self.held.get(kind, ())
+            if (not states or row.state in states)
+            and all(str(getattr(row, column, "")) == value for column, value in (where or {}).items())
+            and text.lower() in msgspec.json.encode(row).decode().lower()
+        ]
+        column = sort.lstrip("-") or "updated_at"
+        rows.sort(key=lambda row: getattr(row, column), reverse=not sort or sort.startswith("-"))
+        return tuple(rows[:limit])  # type: ignore[return-value]
+
+    async def record(self, kind: str, id: str, shape: type[T]) -> T:
+        await self._answer()
+        for row in self.held.get(kind, ()):
+            if row.id == id:
+                return row  # type: ignore[return-value]
+        raise Refused(Problem(code="not_found", reason=f"there is no {kind} {id}"), 404)
+
+    async def record_history(self, kind: str, id: str) -> tuple[RecordEvent, ...]:
+        await self._answer()
+        return tuple(self.answers_to.get(f"history/{kind}/{id}", ()))  # type: ignore[arg-type]
+
+    async def evidence(self, digest: str) -> EvidenceText:
+        await self._answer()
+        if digest not in self.kept:
+            raise Refused(Problem(code="not_found", reason=f"{digest} is not kept here"), 404)
+        return self.kept[digest]
+
+    async def read(self, path: str, shape: type[T], **query: object) -> T:
+        await self._answer()
+        if path not in self.answers_to:
+            raise Refused(Problem(code="not_found", reason=f"there is nothing at {path}"), 404)
+        return self.answers_to[path]  # type: ignore[return-value]
 
     async def robots(self, *, text: str = "", cursor: str = "", limit: int = 1000) -> RobotPage:
         await self._answer()

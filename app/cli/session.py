@@ -9,18 +9,20 @@ import functools
 import json
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote, urlencode
 
 import click
+import msgspec
 
 from app import attach, plain, wire
 from app.attach import Unreachable
 from app.home import Home, candidates
 from engine.contract.client import Refused
 from engine.contract.common import CommandAnswer, CommandRequest, Json
+from engine.contract.records import RecordPage
 from engine.contract.system import EngineStatus
 
 T = TypeVar("T")
@@ -46,6 +48,27 @@ class Session:
 
     def get(self, path: str, kind: type[T], /, **query: object) -> T:
         return wire.get(self.home, address(path, **query), kind, self.headers, timeout=600.0)
+
+    def records(
+        self,
+        kind: str,
+        shape: type[T],
+        *,
+        state: str = "",
+        text: str = "",
+        where: Mapping[str, str] | None = None,
+        sort: str = "",
+        limit: int = 200,
+    ) -> tuple[T, ...]:
+        """Records of a kind, as `Client.records`."""
+        conditions = ",".join(f"{column}:{value}" for column, value in (where or {}).items())
+        page = self.get(
+            f"/v1/records/{part(kind)}", RecordPage, state=state, text=text, where=conditions, sort=sort, limit=limit
+        )
+        return tuple(msgspec.convert(row, shape) for row in page.rows)
+
+    def record(self, kind: str, id: str, shape: type[T]) -> T:
+        return self.get(f"/v1/records/{part(kind)}/{part(id)}", shape)
 
     def command(
         self, verb: str, target: str = "", args: dict[str, Json] | None = None, *, preview: bool = False, id: str = ""

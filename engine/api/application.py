@@ -22,9 +22,13 @@ from engine.api.door import VERSION, Door
 from engine.api.openapi import describe
 from engine.api.perform import LARGEST, perform
 from engine.api.problems import Denied, answer, not_found, refuse
+from engine.capabilities import subjects
+from engine.capabilities.reads import Read as SubjectRead
+from engine.capabilities.vault import VaultError
 from engine.contract.common import Problem
 from engine.contract.fleet import CohortView, RobotPage, RobotRow
 from engine.contract.gates import GateDetail, GatePage
+from engine.contract.records import EvidenceText, RecordEvent, RecordPage, RecordView
 from engine.contract.rollouts import RolloutDetail, RolloutPage
 from engine.contract.runs import EventPage, RunDetail, RunPage, Waiting
 from engine.contract.system import EngineStatus, Me, VerifyReport, WatchSnapshot, WorkflowView
@@ -33,6 +37,7 @@ log = logging.getLogger("quarterdeck.api")
 Query = dict[str, str]
 Read = Callable[[Door, Caller, dict[str, str], Query], Any]
 _MOST = 1000
+_TEXT = 1 << 20
 
 
 def _limit(query: Query, usual: int) -> int:
@@ -111,6 +116,74 @@ def _robots(door: Door, caller: Caller, at: dict[str, str], q: Query) -> RobotPa
     return door.rollouts.robot_page(text=q.get("text", ""), cursor=q.get("cursor", ""), limit=_limit(q, _MOST))
 
 
+def _records(door: Door, caller: Caller, at: dict[str, str], q: Query) -> RecordPage:
+    kind, limit = at["kind"], _limit(q, 200)
+    where: dict[str, str] = {}
+    for pair in filter(None, q.get("where", "").split(",")):
+        column, _, value = pair.partition(":")
+        where[column] = value
+    filters: dict[str, Any] = {
+        "state": tuple(filter(None, q.get("state", "").split(","))),
+        "where": where,
+        "text": q.get("text", ""),
+    }
+    reads = door.book.reads
+    rows = reads.find(kind, **filters, limit=limit, order=q.get("sort", "") or "-updated_at")
+    return RecordPage(
+        kind=kind, rows=tuple(rows), total=reads.count(kind, **filters), states=reads.states(kind), as_of=door.now()
+    )
+
+
+def _record(door: Door, caller: Caller, at: dict[str, str], q: Query) -> RecordView:
+    record: RecordView = _found(door.book.reads.get(at["kind"], at["id"]), at["kind"], at["id"])
+    return record
+
+
+def _record_history(door: Door, caller: Caller, at: dict[str, str], q: Query) -> tuple[RecordEvent, ...]:
+    _record(door, caller, at, q)
+    return tuple(door.book.reads.history(at["kind"], at["id"]))
+
+
+def _evidence(door: Door, caller: Caller, at: dict[str, str], q: Query) -> EvidenceText:
+    """Text of at most a mebibyte; what is no text shows its size and whether it still is what was kept."""
+    try:
+        path = door.vault.path(at["digest"])
+        kept = door.vault.read(at["digest"], limit=_TEXT + 1)
+    except VaultError as error:
+        raise Denied(404, "not_found", str(error)) from error
+    record = door.book.reads.get("evidence", at["digest"])
+    try:
+        text = kept[:_TEXT].decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    return EvidenceText(
+        digest=at["digest"],
+        media=record.media if record else "",
+        size_b=path.stat().st_size,
+        sound=door.vault.verify(at["digest"]),
+        text=text,
+        cut=len(kept) > _TEXT,
+    )
+
+
+class _Looking:
+    """What a subject's read may use (`engine.capabilities.reads.Look`)."""
+
+    def __init__(self, door: Door, caller: Caller) -> None:
+        reads = door.book.reads
+        self.person, self.vault, self.now, self.policy = caller.person, door.vault, door.now, door.pack
+        self.get, self.find, self.all, self.one = reads.get, reads.find, reads.reading.all, reads.reading.one
+
+
+def _of_subject(read: SubjectRead) -> Read:
+    named = read.path.rpartition("{")[2].partition("}")[0] or "answer"
+
+    def give(door: Door, caller: Caller, at: dict[str, str], q: Query) -> Any:
+        return _found(read.give(_Looking(door, caller), at, q), named, at.get(named, ""))
+
+    return give
+
+
 # path -> (what it gives, what it is for, query parameters, how)
 READS: dict[str, tuple[Any, str, tuple[str, ...], Read]] = {
     "/v1/status": (EngineStatus, "How the engine is.", (), lambda d, c, at, q: d.status()),
@@ -150,8 +223,20 @@ READS: dict[str, tuple[Any, str, tuple[str, ...], Read]] = {
         (),
         lambda d, c, at, q: _found(d.reads.workflow(at["name"]), "workflow", at["name"]),
     ),
+    "/v1/records/{kind}": (
+        RecordPage,
+        "Records of a kind; `state` and `where` (column:value) take several, with commas.",
+        ("state", "text", "where", "sort", "limit"),
+        _records,
+    ),
+    "/v1/records/{kind}/{id}/history": (tuple[RecordEvent, ...], "Every change of it.", (), _record_history),
+    "/v1/records/{kind}/{id}": (RecordView, "One record, in the shape of its kind.", (), _record),
+    "/v1/evidence/{digest}": (EvidenceText, "What is kept under a digest.", (), _evidence),
     "/v1/history/verify": (VerifyReport, "Recomputes the whole hash chain.", (), lambda d, c, at, q: d.reads.verify()),
 }
+
+
+READS.update({read.path: (read.shape, read.says, read.queries, _of_subject(read)) for read in subjects.reads()})
 
 
 def application(door: Door) -> Starlette:
@@ -213,7 +298,7 @@ def application(door: Door) -> Starlette:
 
     routes = [
         # an update server lets robots be called as they like, also with a slash
-        Route(path.replace("{robot}", "{robot:path}"), guarded(read(how, known)), methods=["GET"])
+        Route(_open_ended(path), guarded(read(how, known)), methods=["GET"])
         for path, (_, _, known, how) in READS.items()
     ]
     routes += [
@@ -224,6 +309,11 @@ def application(door: Door) -> Starlette:
         Route("/v1/openapi.json", guarded(openapi), methods=["GET"]),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _http})
+
+
+def _open_ended(path: str) -> str:
+    """A robot or a record may be called as its owner likes: the name is what is left of the path."""
+    return path.replace("{robot}", "{robot:path}").replace("{id}", "{id:path}")
 
 
 async def body_of(request: Request) -> bytes:

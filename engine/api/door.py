@@ -111,6 +111,9 @@ class Host(Protocol):
     ) -> Any: ...
     async def submit(self, run: str, command: Any, *, id: str, actor: Any, preview: bool = False) -> Any: ...
     async def register(self, text: str, *, id: str, actor: Any) -> Any: ...
+    async def publish(
+        self, event: str, data: dict[str, Json], *, id: str, actor: Any, source: str, subject: str = ""
+    ) -> Any: ...
     def subscribe(self) -> Any: ...
     def answered(self, id: str) -> Any | None:
         """The stored answer of a command already taken (asked in a thread), so that a repeat is judged by nothing new."""
@@ -143,7 +146,13 @@ class Door:
         state: Callable[[], tuple[str, str]] = lambda: ("ok", ""),
         epoch: Callable[[], int] = lambda: 0,
         foresee: Foresee = _unforeseen,
+        book: Any = None,
+        keeper: Any = None,
+        vault: Any = None,
+        ports: Mapping[str, Any] | None = None,
+        pack: Callable[[str], dict[str, Json]] = lambda name: {},
     ) -> None:
+        self.book, self.keeper, self.vault, self.ports, self.pack = book, keeper, vault, ports or {}, pack
         self.host, self.records, self.reads, self.rollouts, self.policy = host, records, reads, rollouts, policy
         self.settings, self.now, self.validate = settings, now, validate
         self.socket, self.database = socket, database

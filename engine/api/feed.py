@@ -25,7 +25,9 @@ from engine.api.door import Door
 from engine.api.inert import encode
 from engine.api.views import event_view, feed_line, gates_for
 from engine.contract.common import View
+from engine.contract.records import RecordMark
 from engine.contract.system import Changes, FeedLine
+from engine.store.record_projection import CHANGED
 
 TICK_S = 0.2
 HEARTBEAT_S = 10.0
@@ -132,6 +134,7 @@ class _Taken(msgspec.Struct):
     at: float
     runs: list[str]
     gates: list[str]
+    records: dict[tuple[str, str], RecordMark]
     lines: tuple[FeedLine, ...]
     dropped: int
 
@@ -143,13 +146,14 @@ class _Pending:
         self.seq, self.at = 0, 0.0
         self._runs: dict[str, None] = {}
         self._gates: dict[str, None] = {}
+        self._records: dict[tuple[str, str], RecordMark] = {}
         self._lines: deque[FeedLine] = deque(maxlen=LINES)
         self._dropped = 0
         self._changed = asyncio.Event()
 
     @property
     def empty(self) -> bool:
-        return not self._runs and not self._lines and not self._dropped
+        return not self._runs and not self._lines and not self._records and not self._dropped
 
     def add(self, rows: Sequence[Any]) -> None:
         for row in rows:
@@ -160,6 +164,8 @@ class _Pending:
                 self._note(self._runs, row.run)
             view = event_view(row)
             data = view.data if isinstance(view.data, dict) else {}
+            if row.type == CHANGED:
+                self._mark(data)
             if gate := data.get("gate"):
                 self._note(self._gates, str(gate))
             if not sentences.is_noise(row.type):
@@ -167,6 +173,13 @@ class _Pending:
                     self._dropped += 1
                 self._lines.append(feed_line(view))
         self._changed.set()
+
+    def _mark(self, data: dict[str, Any]) -> None:
+        key = (str(data["kind"]), str(data["id"]))
+        if key not in self._records and len(self._records) >= ROWS:
+            self._dropped += 1
+        else:
+            self._records[key] = RecordMark(kind=key[0], id=key[1], rev=int(data["rev"]), state=str(data["to"]))
 
     def _note(self, kept: dict[str, None], name: str) -> None:
         if name in kept:
@@ -187,8 +200,10 @@ class _Pending:
             return
 
     def take(self) -> _Taken:
-        taken = _Taken(self.seq, self.at, list(self._runs), list(self._gates), tuple(self._lines), self._dropped)
-        self._runs, self._gates = {}, {}
+        taken = _Taken(
+            self.seq, self.at, list(self._runs), list(self._gates), self._records, tuple(self._lines), self._dropped
+        )
+        self._runs, self._gates, self._records = {}, {}, {}
         self._lines.clear()
         self._dropped = 0
         self._changed.clear()
@@ -227,6 +242,7 @@ def _tick(door: Door, caller: Caller, taken: _Taken, with_status: bool) -> Chang
         gates=tuple(gate for gate in gates if gate.state == "open"),
         closed_gates=tuple(gate.id for gate in gates if gate.state != "open"),
         rollouts=door.rollouts.rollout_rows(taken.runs) if taken.runs else (),
+        records=tuple(taken.records.values()),
         lines=taken.lines,
         counts=door.reads.counts(),
         status=door.status() if with_status else None,

@@ -13,11 +13,12 @@ from typing import Any
 
 import msgspec
 
-from engine.api import verbs
+from engine.api import desk, verbs
 from engine.api.access import Caller, forbidden
 from engine.api.consequences import NONE, Consequences, consequences, fits
 from engine.api.door import Door, Host
 from engine.api.problems import Denied, malformed
+from engine.capabilities.desk import DeskVerb
 from engine.contract.common import CommandAnswer, Json
 from engine.core import commands as core
 from engine.language import DefinitionError
@@ -51,6 +52,8 @@ async def perform(door: Door, caller: Caller, name: str, body: bytes) -> Command
         await _permit(door, caller, verb, request)
     if name == "engine.stop":
         return _stop(door, request)
+    if name in desk.DESK:
+        return await _at_the_desk(door, caller, request, args, desk.DESK[name])
     known = await asyncio.to_thread(door.host.answered, request.id)
     meant = NONE
     if known is None:
@@ -83,7 +86,28 @@ async def perform(door: Door, caller: Caller, name: str, body: bytes) -> Command
     )
 
 
-def _shaped(verb: verbs.Verb, body: bytes) -> tuple[verbs.Request, verbs.Args]:
+async def _at_the_desk(door: Door, caller: Caller, request: verbs.Request, args: Any, verb: DeskVerb) -> CommandAnswer:
+    """A verb on a record. A repeat of its id gets the stored answer, whatever became of the record since."""
+    known = await asyncio.to_thread(door.host.answered, request.id)
+    if known is not None:
+        return CommandAnswer(id=request.id, verb=verb.name, target=request.target, seq=known.seq, result=known.result)
+    record = await desk.record_for(door, verb, request.target)
+    meant = await desk.foreseen(door, caller, verb, request, record=record, args=args)
+    if request.preview:
+        return CommandAnswer(
+            id=request.id,
+            verb=verb.name,
+            target=request.target,
+            preview=True,
+            consequences=meant.sentences,
+            phrase=meant.phrase,
+        )
+    if meant.phrase and verb.risk:
+        _typed(getattr(args, "phrase", ""), meant)
+    return await desk.carry_out(door, caller, verb, request, record=record, args=args)
+
+
+def _shaped(verb: verbs.Verb, body: bytes) -> tuple[verbs.Request, Any]:
     try:
         request = _READ.decode(body)
     except RecursionError:
@@ -196,6 +220,10 @@ def _not_taken(error: DefinitionError) -> Denied:
 
 async def _scope(door: Door, name: str, target: str) -> dict[str, Json]:
     """Where a verb acts, as far as the policy can bind roles to it."""
+    if name in desk.DESK and desk.DESK[name].kind and target:
+        record = await asyncio.to_thread(door.book.reads.get, desk.DESK[name].kind, target)
+        found = {key: getattr(record, key, "") for key in ("region", "site", "customer")}
+        return {key: value for key, value in found.items() if value}
     if not name.startswith("rollout.") or not target:
         return {}
     detail = await asyncio.to_thread(door.rollouts.rollout_detail, target)

@@ -156,6 +156,19 @@ def _plain(text: Callable[[Data], str], level: str = "info") -> Callable[[Data],
     return lambda d: (text(d), level)
 
 
+def _record_changed(data: Data) -> tuple[str, str]:
+    """A new record by its title; a move by both states; a field by its name."""
+    kind = str(data["kind"]).replace("_", " ")
+    was, is_, fields = str(data.get("from", "")), str(data["to"]), data.get("set") or {}
+    reason = f": {_cut(data['reason'])}" if data.get("reason") else ""
+    if not was:
+        title = fields.get("title", "")
+        return f"{kind} {data['id']} {is_}" + (f": {_cut(title)}" if title else reason), "notice"
+    if was != is_:
+        return f"{kind} {data['id']} {was.replace('_', ' ')} \u2192 {is_.replace('_', ' ')}{reason}", "notice"
+    return f"{kind} {data['id']}: {', '.join(sorted(fields)[:4])}{reason}", "info"
+
+
 _SENTENCES: dict[str, Callable[[Data], tuple[str, str]]] = {
     "RunStarted": _run_started,
     "LockWaited": _lock_waited,
@@ -236,6 +249,7 @@ _SENTENCES: dict[str, Callable[[Data], tuple[str, str]]] = {
     "EngineStopped": _plain(lambda d: "the engine stopped", "notice"),
     "WorkflowRegistered": _plain(lambda d: f"{d['workflow']} version {d['version']} is registered", "notice"),
     "EventPublished": _published,
+    "RecordChanged": _record_changed,
     "PayloadRedacted": _plain(lambda d: f"the payload of event {d['seq']} was redacted{_because(d)}", "warning"),
     "RunTimedOut": _plain(lambda d: "ran out of time", "alarm"),
 }

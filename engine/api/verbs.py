@@ -178,7 +178,7 @@ class Verb(Struct, frozen=True):
     """`says` completes the sentence "may not ..."; `risk` wants a typed phrase."""
 
     name: str
-    args: type[Args]
+    args: type[Struct]
     says: str
     risk: bool = False
     needs_target: bool = True
@@ -215,6 +215,19 @@ VERBS: dict[str, Verb] = {
         Verb("engine.stop", EngineStop, "stop the engine", needs_target=False),
     )
 }
+
+
+def with_desk() -> None:
+    """Adds the verbs on records. The shapes of their arguments stand with their subjects."""
+    from engine.capabilities import subjects
+
+    for verb in subjects.verbs().values():
+        if verb.name in VERBS:
+            raise ValueError(f"two verbs are called {verb.name}")
+        VERBS[verb.name] = Verb(verb.name, verb.args, verb.says, risk=verb.risk, needs_target=bool(verb.kind))
+
+
+with_desk()
 
 
 def payload(args: Args) -> dict[str, Any]:

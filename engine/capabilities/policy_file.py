@@ -8,20 +8,28 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from engine.capabilities import windows
+from engine.capabilities import subjects, windows
 from engine.language import cron, document
 from engine.language.contracts import known_zone
 from engine.language.document import Node
 from engine.language.findings import Findings, did_you_mean, quoted
 from engine.language.shapes import BAD, Duration, Either, ListOf, MapOf, Number, Reader, Record, Shape, Text
 
-VERBS = (
+CORE = (
     "run.start", "run.suspend", "run.resume", "run.cancel", "run.terminate", "run.retry", "run.skip", "run.redrive",
     "run.migrate", "run.comment", "run.override-window", "run.signal", "gate.vote", "gate.withdraw", "gate.delegate",
     "gate.claim", "gate.ask", "rollout.start", "rollout.pause", "rollout.hold", "rollout.resume", "rollout.promote",
     "rollout.rollback", "rollout.extend", "workflow.register", "engine.stop",
 )  # fmt: skip
+"""What can be asked of runs, gates, rollouts and the engine itself."""
+
+VERBS = (*CORE, "event.emit", *subjects.verbs())
 """Everything that can be asked of the engine. A policy that names another verb has a typing mistake."""
+
+_COMING = (
+    "session", "dataset", "snapshot", "label", "training", "candidate", "pack", "artifact", "incident", "hold", "correction",
+    "cluster", "case", "problem", "robot", "access", "grant", "lease", "event", "trigger", "evidence", "followup", "collection",
+)  # fmt: skip
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}"
 ROLE = Text("the name of a role", NAME)
@@ -34,7 +42,7 @@ class Verb(Shape):
 
     def read(self, node: Node, field: str, reader: Reader) -> Any:
         text = node.text if isinstance(node, document.Scalar) else ""
-        if any(fnmatch.fnmatchcase(verb, text) for verb in VERBS):
+        if any(fnmatch.fnmatchcase(verb, text) for verb in VERBS) or text.removesuffix(".*") in _COMING:
             return text
         shown = quoted(text) if text else document.kind(node)
         return reader.bad(

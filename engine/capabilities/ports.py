@@ -46,14 +46,25 @@ class Deferred(Exception):
 
 
 class Context(Protocol):
-    """What an action gets beside its input. `now` is the engine's clock (UTC epoch s); `key` is stable over attempts."""
+    """What an action gets beside its input. `now` is the engine's clock (UTC epoch s); `key` is stable over attempts.
 
+    `records` is the book (`engine.capabilities.records.Records`), `vault` the content-addressed store; what is written
+    through them names this step as its cause.
+    """
+
+    records: Any
+    vault: Any
     run: str
     path: str
     key: str
     attempt: int
     in_doubt: bool
     recovered: bool
+
+    @property
+    def started_by(self) -> str:
+        """Who started this run: a person, or the trigger."""
+        ...
 
     def now(self) -> float: ...
     async def sleep(self, seconds: float) -> None:

@@ -30,6 +30,6 @@ class Registry:
 
 def builtin() -> Registry:
     """Everything Quarterdeck brings itself."""
-    from engine.capabilities.rollout.actions import actions as rollout
+    from engine.capabilities import subjects
 
-    return Registry(rollout())
+    return Registry(subjects.actions())

@@ -5,15 +5,19 @@ Every method may raise `EngineUnreachable` (lost, retried by the caller), `Refus
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol, TypeVar
 
 from engine.contract.common import CommandAnswer, Json, Problem
 from engine.contract.fleet import CohortView, RobotPage, RobotRow
 from engine.contract.gates import GateDetail, GatePage
+from engine.contract.records import EvidenceText, RecordEvent
 from engine.contract.rollouts import RolloutDetail, RolloutPage
 from engine.contract.runs import EventPage, RunDetail, RunPage
 from engine.contract.system import Changes, EngineStatus, Me, WatchSnapshot
+
+
+T = TypeVar("T")
 
 
 class EngineUnreachable(Exception):
@@ -49,6 +53,27 @@ class Client(Protocol):
     async def gate(self, gate: str) -> GateDetail: ...
     async def rollouts(self, *, limit: int = 50) -> RolloutPage: ...
     async def rollout(self, rollout: str) -> RolloutDetail: ...
+    async def records(
+        self,
+        kind: str,
+        shape: type[T],
+        *,
+        state: str = "",
+        text: str = "",
+        where: Mapping[str, str] | None = None,
+        sort: str = "",
+        limit: int = 200,
+    ) -> tuple[T, ...]:
+        """Records of a kind; `state` takes several, with commas; `sort` a column, with `-` for the largest first."""
+        ...
+
+    async def record(self, kind: str, id: str, shape: type[T]) -> T: ...
+    async def record_history(self, kind: str, id: str) -> tuple[RecordEvent, ...]: ...
+    async def evidence(self, digest: str) -> EvidenceText: ...
+    async def read(self, path: str, shape: type[T], **query: object) -> T:
+        """A read that a subject adds (`/v1/cases/M-3/bundle`)."""
+        ...
+
     async def robots(self, *, text: str = "", cursor: str = "", limit: int = 1000) -> RobotPage: ...
     async def robot(self, robot: str) -> RobotRow: ...
     async def cohorts(self) -> tuple[CohortView, ...]: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.contract.common import Json, View
 from engine.contract.gates import GateSummary
+from engine.contract.records import RecordMark
 from engine.contract.rollouts import RolloutSummary
 from engine.contract.runs import RunSummary
 
@@ -95,6 +96,7 @@ class Changes(View, frozen=True, kw_only=True):
     gates: tuple[GateSummary, ...] = ()
     closed_gates: tuple[str, ...] = ()
     rollouts: tuple[RolloutSummary, ...] = ()
+    records: tuple[RecordMark, ...] = ()
     lines: tuple[FeedLine, ...] = ()
     counts: dict[str, int] = {}
     status: EngineStatus | None = None

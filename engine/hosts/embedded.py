@@ -21,6 +21,8 @@ from typing import Any
 
 import msgspec
 
+from engine.capabilities.record_reads import RecordReads
+from engine.capabilities.vault import Vault
 from engine.core import commands as c
 from engine.core import effects as f
 from engine.core.commands import Command, Refusal
@@ -29,8 +31,10 @@ from engine.core.definition import Definition
 from engine.core.duties import pending
 from engine.core.state import State
 from engine.hosts.alarms import Alarms, Key
+from engine.hosts.book import Book
 from engine.hosts.carrier import Carrier
 from engine.hosts.feed import Feed, Subscription
+from engine.hosts.keeping import Keeper
 from engine.hosts.live import Live, LiveRuns, seed_of
 from engine.hosts.publishing import Publishing
 from engine.hosts.running import Running
@@ -42,6 +46,8 @@ from engine.store import statements as sql
 from engine.store.errors import StoreClosed, StoreError, StoreFenced, StoreReadOnly
 from engine.store.journal import Journal, JournalState
 from engine.store.loading import CORE, Loader
+from engine.store.reading import Reading
+from engine.store.record_projection import RecordProjector
 from engine.store.records import Actor, Commit
 
 Json = Any
@@ -69,6 +75,9 @@ class Host:
             windows=lambda: self.windows,
             carry=self._committed,
         )
+        self.book = Book(self, config.catalogue, RecordReads(Reading(journal.path), config.catalogue))
+        self.vault = config.vault or Vault(journal.path.parent / "vault")
+        self.keeper = Keeper(self.book, self.vault)
         self.running = self.carrier.running = Running(
             actions=config.actions,
             ports=config.ports,
@@ -76,6 +85,8 @@ class Host:
             clock=config.clock,
             report=self._report,
             mark=self._mark,
+            keeper=self.keeper,
+            started_by=self._started_by,
         )
         self.alarms = self.carrier.alarms = Alarms(
             config.clock, read=self.loader.timers, fire=self.carrier.fire, horizon_s=config.horizon_s
@@ -104,7 +115,10 @@ class Host:
             owner=config.owner,
             now=config.clock.now,
             core=CORE,
-            projectors=config.projectors,
+            projectors=[
+                RecordProjector({entity.kind: entity.table for entity in config.catalogue}),
+                *config.projectors,
+            ],
         )
         journal.start(asyncio.get_running_loop())
         host = cls(config, journal)
@@ -120,6 +134,7 @@ class Host:
         self.triggers.close()
         self.alarms.close()
         await self.running.close()
+        await self.keeper.settle()
         if self.journal.state == "ok":
             self.system.note("EngineStopped", {"owner": self.config.owner})
         await self.journal.close()
@@ -307,6 +322,10 @@ class Host:
 
     def _report(self, run: str, command: Command) -> None:
         self.tell(run, command, "action")
+
+    def _started_by(self, run: str) -> str:
+        rows = self.loader.rows("select started_by from runs where id = ?", (run,))
+        return str(rows[0][0]) if rows else ""
 
     def _mark(self, run: str, effect: f.RunAction) -> asyncio.Future[bool]:
         """Records that an `effect: once` action is about to be sent; true when the attempt still holds the step."""

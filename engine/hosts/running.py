@@ -20,11 +20,15 @@ from typing import Any
 import msgspec
 
 from engine.capabilities.ports import Action, ActionError, Deferred, InDoubt
+from engine.capabilities.vault import Vault
 from engine.core.commands import Command, Complete, Defer, Fail
 from engine.core.effects import RunAction
 from engine.core.events import Failure
+from engine.hosts.book import Bound
 from engine.hosts.clock import Clock
+from engine.hosts.keeping import Keeper
 from engine.language.signatures import output_of
+from engine.store.records import ENGINE
 
 Json = Any
 Report = Callable[[str, Command], None]
@@ -71,7 +75,19 @@ def clean(text: object, limit: int = TEXT) -> str:
 class ActionContext:
     """The `Context` of one attempt."""
 
-    __slots__ = ("_cancelled", "_running", "attempt", "beat", "in_doubt", "key", "path", "progress", "recovered", "run")
+    __slots__ = (
+        "_bound",
+        "_cancelled",
+        "_running",
+        "attempt",
+        "beat",
+        "in_doubt",
+        "key",
+        "path",
+        "progress",
+        "recovered",
+        "run",
+    )
 
     def __init__(self, running: Running, run: str, effect: RunAction) -> None:
         self._running = running
@@ -83,6 +99,28 @@ class ActionContext:
         self.progress: Json = None
         self.beat = 0.0
         self._cancelled = False
+        self._bound: tuple[Bound, Vault] | None = None
+
+    @property
+    def records(self) -> Bound:
+        return self._for_asker()[0]
+
+    @property
+    def vault(self) -> Vault:
+        return self._for_asker()[1]
+
+    @property
+    def started_by(self) -> str:
+        return self._running.started_by(self.run)
+
+    def _for_asker(self) -> tuple[Bound, Vault]:
+        if self._bound is None:  # most actions write no records: made when it is needed
+            keeper = self._running.keeper
+            if keeper is None:
+                raise ActionError("NotConfigured", "this host keeps no records", kind="configuration", retryable=False)
+            cause = f"{self.run}/{self.path}"
+            self._bound = keeper.for_asker(ENGINE, cause, run=self.run, scope=f"{self.run}:{self.key}")
+        return self._bound
 
     def now(self) -> float:
         return self._running.clock.now()
@@ -125,7 +163,10 @@ class Running:
         clock: Clock,
         report: Report,
         mark: Callable[[str, RunAction], asyncio.Future[bool]],
+        keeper: Keeper | None = None,
+        started_by: Callable[[str], str] = lambda run: "",
     ) -> None:
+        self.keeper, self.started_by = keeper, started_by
         self.actions, self.ports, self.policy, self.clock = actions, ports, policy, clock
         self._report, self._mark = report, mark
         self._tasks: dict[Key, tuple[asyncio.Task[None], ActionContext, RunAction]] = {}

@@ -10,7 +10,9 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from engine.capabilities.entities import Catalogue
 from engine.capabilities.ports import Action
+from engine.capabilities.vault import Vault
 from engine.core.commands import Refusal
 from engine.core.definition import Definition
 from engine.core.evaluator import Evaluator
@@ -33,7 +35,8 @@ class Config(Struct, kw_only=True):
     """Everything the host needs, handed in by the composition root.
 
     `load` turns a definition's text into a checked Definition (raises with findings); `ports` are the implementations
-    by capability; `policy` gives a policy pack by name; `live` bounds the states kept in memory.
+    by capability; `policy` gives a policy pack by name; `catalogue` are the kinds of records, `vault` where files are
+    kept (beside the database, when not given); `live` bounds the states kept in memory.
     """
 
     database: Path
@@ -44,6 +47,8 @@ class Config(Struct, kw_only=True):
     ports: Mapping[str, Any] = field(default_factory=dict)
     policy: Callable[[str], dict[str, Json]] = lambda pack: {}
     projectors: Sequence[Projector] = ()
+    catalogue: Catalogue = field(default_factory=lambda: Catalogue(()))
+    vault: Vault | None = None
     owner: str = field(default_factory=owner_name)
     live: int = 20_000
     horizon_s: float = 60.0

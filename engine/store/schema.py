@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.store.errors import StoreCorrupt, StoreReadOnly, StoreTooNew
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest version; `migrations/versions/` has one file for each."""
 
 PRAGMAS = (

@@ -1,0 +1,1 @@
+"""Maintenance Escalation: cases, problems, return to service."""

@@ -1,0 +1,1 @@
+"""The human-in-the-loop correction loop: from an intervention to the measured effect of what was learnt from it."""

@@ -1,0 +1,1 @@
+"""Sessions and datasets: ingest, validation, labels, curation, snapshots, training."""

@@ -1,0 +1,1 @@
+"""Candidate to Release: candidates, packs, trials, artifacts."""
