@@ -85,7 +85,7 @@ SNAPSHOT = Entity(
         Guard("review", "finalized", _signed, "the sign-off of exactly this root digest, and nothing that blocks"),
         Guard("*", "withdrawn", _reasoned, "a reason"),
     ),
-    immutable_in={state: CONTENT for state in ("finalized", "superseded", "withdrawn")},
+    immutable_in=dict.fromkeys(("finalized", "superseded", "withdrawn"), CONTENT),
 )
 
 LABEL_TASK = Entity(
@@ -105,7 +105,7 @@ LABEL_TASK = Entity(
         Guard("open", "claimed", _taken, "a person who did not label this session"),
         Guard("claimed", "submitted", _annotated, "an annotation"),
     ),
-    immutable_in={state: ("session", "purpose", "schema") for state in ("claimed", "submitted", "accepted")},
+    immutable_in=dict.fromkeys(("claimed", "submitted", "accepted"), ("session", "purpose", "schema")),
 )
 
 ANNOTATION = Entity(
@@ -116,9 +116,9 @@ ANNOTATION = Entity(
     title="annotation",
     start=("current",),
     moves={"current": ("superseded", "withdrawn"), "superseded": ("withdrawn",)},
-    immutable_in={
-        state: ("task", "session", "author", "schema", "labels") for state in ("current", "superseded", "withdrawn")
-    },
+    immutable_in=dict.fromkeys(
+        ("current", "superseded", "withdrawn"), ("task", "session", "author", "schema", "labels")
+    ),
 )
 
 COLLECTION = Entity(
@@ -139,10 +139,10 @@ TRAINING = Entity(
         "preempted": ("running", "failed", "cancelled"),
     },
     guards=(Guard("running", "succeeded", _has_checkpoint, "a checkpoint"),),
-    immutable_in={
-        state: ("snapshot", "root_digest", "recipe", "recipe_digest", "seed", "base_digest")
-        for state in ("submitted", "running", "preempted", "succeeded", "failed", "cancelled")
-    },
+    immutable_in=dict.fromkeys(
+        ("submitted", "running", "preempted", "succeeded", "failed", "cancelled"),
+        ("snapshot", "root_digest", "recipe", "recipe_digest", "seed", "base_digest"),
+    ),
 )
 
 ENTITIES: tuple[Entity, ...] = (*SESSIONS, DATASET, SNAPSHOT, LABEL_TASK, ANNOTATION, COLLECTION, TRAINING)
