@@ -98,7 +98,7 @@ def load(folder: Path) -> tuple[list[Frame], list[Frame], int]:
 
 def _frames(folder: Path, episode: dict[str, Any]) -> Iterator[Frame]:
     task, weight = str(episode["task"]), float(episode.get("weight", 1.0))
-    steps = episode["steps"] if "steps" in episode else _read(folder / str(episode["file"]), episode)
+    steps = episode["steps"] if "steps" in episode else steps_of(folder / str(episode["file"]), episode)
     for count, step in enumerate(steps):
         if count >= MAX_EPISODE_FRAMES:
             raise ValueError(f"an episode of more than {MAX_EPISODE_FRAMES} steps")
@@ -109,7 +109,7 @@ def _frames(folder: Path, episode: dict[str, Any]) -> Iterator[Frame]:
         yield name, features(name, seen), (float(act[0]), float(act[1])), weight
 
 
-def _read(path: Path, episode: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def steps_of(path: Path, episode: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The steps of a recording, whatever it is kept in."""
     if path.suffix == ".mcap":
         from mcap.reader import make_reader
