@@ -10,13 +10,13 @@ import asyncio
 import base64
 import contextlib
 import gc
+import importlib
 import json
 import os
 import select
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ from screens import acts, jump  # noqa: E402
 from screens.acts import Act  # noqa: E402
 from screens.base import ModelChanged, QScreen  # noqa: E402
 from screens.model import Link, Model  # noqa: E402
+from screens.places import BY_NOUN, OF_RECORD, ONE  # noqa: E402
 from screens.widgets.clean import clean  # noqa: E402
 from screens.widgets.parts import Part  # noqa: E402
 
@@ -287,16 +288,17 @@ class Console(OrderedKeys, inherit_bindings=False):
 
     def _root(self, noun: str) -> QScreen:
         if noun not in self._roots:
-            self._roots[noun] = _root_class(noun)()
+            self._roots[noun] = _screen_class(BY_NOUN[noun].screen)()
             self.install_screen(self._roots[noun], noun)
         return self._roots[noun]
 
     def open(self, noun: str, id: str) -> None:
-        """One run, gate, rollout or robot, on top of where we are."""
+        """One thing (a run, a gate, a case …), on top of where we are. A kind of record is as good as its noun."""
+        noun = OF_RECORD.get(noun, noun)
         if noun == "robot":
             self.go("fleet", id)
         else:
-            self.push_screen(_one_class(noun)(id))
+            self.push_screen(_screen_class(ONE[noun].screen)(id))
 
     def run_line(self, line: str) -> None:
         """A `:` command."""
@@ -373,6 +375,10 @@ class Console(OrderedKeys, inherit_bindings=False):
             self._interrupted_at = now
             self.tell("^C once more leaves; the engine goes on either way", seconds=2.0)
 
+    def ask_form(self, form: Any) -> None:
+        """A form on top of where we are."""
+        self.push_screen(form)
+
     # -- the prompt ---------------------------------------------------------------------------------------------
 
     def before_key(self) -> None:
@@ -440,37 +446,10 @@ def _collect_seldom() -> None:
     gc.enable()
 
 
-def _root_class(noun: str) -> type[QScreen]:
+def _screen_class(name: str) -> Any:
     """Screens are imported when they are first shown: the first frame waits for Watch alone."""
-    if noun == "runs":
-        from screens.runs import RunsScreen
-
-        return RunsScreen
-    if noun == "gates":
-        from screens.gates import GatesScreen
-
-        return GatesScreen
-    if noun == "rollouts":
-        from screens.rollouts import RolloutsScreen
-
-        return RolloutsScreen
-    from screens.fleet import FleetScreen
-
-    return FleetScreen
-
-
-def _one_class(noun: str) -> Callable[[str], QScreen]:
-    if noun == "gate":
-        from screens.gate import GateScreen
-
-        return GateScreen
-    if noun == "rollout":
-        from screens.rollout import RolloutScreen
-
-        return RolloutScreen
-    from screens.run import RunScreen
-
-    return RunScreen
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _read_settings(path: Path | None) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from screens.places import PLACES
+
 if TYPE_CHECKING:
     from textual.binding import Binding
 
@@ -167,11 +169,7 @@ def _sandbox_only(screen: QScreen) -> Reason | None:
 
 
 register(
-    Act("console.watch", "1", "watch", help="What needs me first, rollouts, failing runs, what happens", cli="qd"),
-    Act("console.runs", "2", "runs", help="All runs", cli="qd runs ls"),
-    Act("console.gates", "3", "gates", help="Questions that wait for people, by deadline", cli="qd gates ls"),
-    Act("console.rollouts", "4", "rollouts", help="Staged rollouts", cli="qd rollouts ls"),
-    Act("console.fleet", "5", "fleet", help="Robots, versions desired and reported, cohorts", cli="qd fleet robots"),
+    *(Act(f"console.{place.noun}", place.key, place.noun, help=place.help, cli=place.cli) for place in PLACES),
     Act("console.filter", "slash", "filter", help="Show only rows with these words", order=90),
     Act("console.command", "colon", "command", help="Jump or command: :runs failed, :run 42, :theme day", order=91),
     Act("console.palette", "ctrl+p", "palette", help="Everything that can be done here, searchable", order=0),
@@ -189,7 +187,7 @@ register(
     Act("console.region_back", "shift+tab", "region back", help="Previous region of this screen", order=0),
 )
 
-ROOTS = ("console.watch", "console.runs", "console.gates", "console.rollouts", "console.fleet")
+ROOTS = tuple(f"console.{place.noun}" for place in PLACES)
 EVERYWHERE = (
     *ROOTS,
     "console.filter",

@@ -74,10 +74,12 @@ class QScreen(Screen[Any], inherit_bindings=False):
     TITLE_WORD: ClassVar[str] = ""
     ACTS: ClassVar[tuple[str, ...]] = ()
     ROOT: ClassVar[bool] = False
+    OWN_DIGITS: ClassVar[bool] = False
+    """The digits mean something of this screen's own, not the root screens (which `:noun` still reaches)."""
     AUTO_FOCUS = "LineTable"
 
     def __init_subclass__(cls, **options: Any) -> None:
-        cls.BINDINGS = [*acts.bindings(cls.ACTS), *acts.bindings(EVERYWHERE)]
+        cls.BINDINGS = [*acts.bindings(cls.ACTS), *acts.bindings(cls.everywhere())]
         super().__init_subclass__(**options)
 
     def __init__(self) -> None:
@@ -88,6 +90,12 @@ class QScreen(Screen[Any], inherit_bindings=False):
         self._notice: list[Part] | None = None
         self._notice_timer: Any = None
         self._prompt: Widget | None = None
+
+    @classmethod
+    def everywhere(cls) -> tuple[str, ...]:
+        """The acts of the console that have their keys here."""
+        digits = tuple(name for name in acts.ROOTS if acts.act(name).key.isdigit()) if cls.OWN_DIGITS else ()
+        return tuple(name for name in EVERYWHERE if name not in digits)
 
     # -- what a screen overrides --------------------------------------------------------------------------------
 

@@ -142,9 +142,13 @@ def bar(screen: QScreen, cells: int) -> tuple[list[Line], list[Hot]]:
         x += size
     there: list[Part] = [" "]
     x = 1
+    ends = cells - 30
     for name in acts.ROOTS:
         act = acts.act(name)
         key, word = acts.shown_key(acts.key_of(act)), f" {act.verb}  "
+        if x + width(key) + width(word) > ends:
+            there.append((":\u2026", "muted"))
+            break
         there += [(key, "key"), (word, "strong" if name == f"console.{screen.NAME}" else "muted")]
         hits.append((1, x, x + width(key) + width(word) - 2, name))
         x += width(key) + width(word)

@@ -10,14 +10,12 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-LISTS = ("watch", "runs", "gates", "rollouts", "fleet")
-ONES = {"run": "runs", "gate": "gates", "rollout": "rollouts", "robot": "fleet"}
+from screens.places import BY_NOUN, ONE, PLACES
+
+LISTS = tuple(BY_NOUN)
+ONES = {noun: thing.root for noun, thing in ONE.items()}
 SHORT = {
-    "w": "watch",
-    "r": "runs",
-    "g": "gates",
-    "ro": "rollouts",
-    "f": "fleet",
+    **{place.short: place.noun for place in PLACES if place.short},
     "robots": "fleet",
     "cohorts": "fleet",
     "quit": "q",
@@ -59,11 +57,11 @@ def parse(line: str) -> Jump | Unknown:
         hint = f"; did you mean :{close[0]}?" if close else f"; there are {', '.join(':' + word for word in WORDS)}"
         return Unknown(f"no command is called {words[0]!r}{hint}")
     if noun in ONES and not rest:
-        return Unknown(f":{noun} needs an id, like :{noun} {'HAM2-amr-0117' if noun == 'robot' else '42'}")
+        return Unknown(f":{noun} needs an id, like :{noun} {ONE[noun].example}")
     if noun == "as" and not rest:
         return Unknown(":as needs the name of a person of the sandbox")
-    if noun in ("run", "rollout") and rest.isdigit():
-        rest = f"run-{rest}"
+    if noun in ONE and ONE[noun].prefix and rest.isdigit():
+        rest = f"{ONE[noun].prefix}-{rest}"
     return Jump(noun, rest)
 
 

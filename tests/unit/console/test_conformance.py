@@ -175,7 +175,7 @@ def test_acts_that_raise_risk_are_told_apart() -> None:
 @pytest.mark.parametrize("screen", SCREENS)
 def test_no_key_means_two_things_on_a_screen(screen: type[QScreen]) -> None:
     keys: dict[str, str] = {}
-    for act in acts.acts((*screen.ACTS, *acts.EVERYWHERE)):
+    for act in acts.acts((*screen.ACTS, *screen.everywhere())):
         for key in act.key.split(","):
             assert key not in keys, f"{key}: {act.name} and {keys[key]}"
             keys[key] = act.name
