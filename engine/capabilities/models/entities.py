@@ -104,10 +104,9 @@ CANDIDATE = Entity(
         Guard("*", "rejected", _with_reason, "a reason"),
         Guard("*", "revoked", _with_reason, "a reason"),
     ),
-    immutable_in={
-        state: _IDENTITY
-        for state in ("registered", "evaluating", "compared", "approved", "built", "eligible", "expired")
-    },
+    immutable_in=dict.fromkeys(
+        ("registered", "evaluating", "compared", "approved", "built", "eligible", "expired"), _IDENTITY
+    ),
     title="candidate",
 )
 
