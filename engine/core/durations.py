@@ -32,3 +32,16 @@ def seconds(value: Any) -> float:
     if not 0 <= total <= LONGEST:
         raise ValueError(f"{str(value)[:40]!r} is not a duration between 0 and 100 years")
     return total
+
+
+def spelled(value: float) -> str:
+    """Seconds as people write them, in the largest units that fit: 5400 is `1h30m`."""
+    left, parts = round(value, 3), []
+    for unit in ("w", "d", "h", "m", "s"):
+        amount = int(left // UNITS[unit])
+        if amount:
+            parts.append(f"{amount}{unit}")
+            left = round(left - amount * UNITS[unit], 3)
+    if left or not parts:
+        parts.append(f"{left * 1000:g}ms" if parts or left else "0s")
+    return "".join(parts[:2])

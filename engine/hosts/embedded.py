@@ -258,11 +258,22 @@ class Host:
         return answer
 
     async def publish(
-        self, event: str, data: dict[str, Json], *, id: str, actor: Any, source: str, subject: str = ""
+        self,
+        event: str,
+        data: dict[str, Json],
+        *,
+        id: str,
+        actor: Any,
+        source: str,
+        subject: str = "",
+        cause: str = "",
     ) -> Answer:
-        """Takes an outside event in, once per (source, id), and gives it to the runs that wait for it."""
+        """Takes an outside event in, once per (source, id), and gives it to the runs that wait for it and to the rules.
+
+        `cause` is the key of the event it follows from, if there is one.
+        """
         return await self.publishing.take_in(
-            event, data, id=id, actor=actor_from(actor), source=source, subject=subject
+            event, data, id=id, actor=actor_from(actor), source=source, subject=subject, cause=cause
         )
 
     async def redact(self, seq: int, *, reason: str, id: str, actor: Any) -> Answer:

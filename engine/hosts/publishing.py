@@ -15,8 +15,10 @@ import msgspec
 
 from engine.core import commands as c
 from engine.core import events as e
+from engine.hosts.rules import Happened
 from engine.hosts.settings import Answer
 from engine.store import statements as sql
+from engine.store.causality import ROUTED
 from engine.store.records import Actor, Commit
 
 if TYPE_CHECKING:
@@ -35,9 +37,17 @@ class Publishing:
         self._coming: set[tuple[str, str]] = set()
 
     async def take_in(
-        self, event: str, data: dict[str, Json], *, id: str, actor: Actor, source: str, subject: str = ""
+        self,
+        event: str,
+        data: dict[str, Json],
+        *,
+        id: str,
+        actor: Actor,
+        source: str,
+        subject: str = "",
+        cause: str = "",
     ) -> Answer:
-        """Records an outside event once per (source, id) and delivers it."""
+        """Records an outside event once per (source, id) and delivers it. `cause` is the key of the event it follows from."""
         host = self._host
         repeat = Answer(seq=host.journal.seq, run="", result={"event": event, "repeated": True}, repeated=True)
         if host.loader.seen(source, id) or (source, id) in self._coming:
@@ -46,9 +56,10 @@ class Publishing:
         try:
             row = (source, id, host.clock.now(), event)
             body = {"event": event, "id": id, "source": source, "data": data}
+            more = {name: value for name, value in (("subject", subject), ("cause", cause)) if value}
             answer = await host.system.record(
                 "EventPublished",
-                {**body, "subject": subject} if subject else body,
+                {**body, **more},
                 actor=actor,
                 cause=f"{source}/{id}"[:200],
                 extra=[(sql.INBOX, [row])],
@@ -80,24 +91,48 @@ class Publishing:
         """Gives the event to every run that waits for it and to the triggers, then marks it delivered."""
         host = self._host
         event, data = body["type"], dict(body.get("data") or {})
-        if body.get("subject"):
-            data.setdefault("subject", body["subject"])
+        subject = body.get("subject") or ""
+        if subject:
+            data.setdefault("subject", subject)
         id_ = body["id"] if run else f"{body['source']}/{body['id']}"
         by = body["actor"]
-        keys = {"", _key(data.get("correlate")), _key(data.get("subject"))}
-        waiting = dict.fromkeys(name for name, correlate in host.loader.waiting_for(event) if correlate in keys)
-        for name in waiting:
+        keys = {"", _key(data.get("correlate")), _key(subject or data.get("subject"))}
+        given = dict.fromkeys(name for name, correlate in host.loader.waiting_for(event) if correlate in keys)
+
+        def give(name: str) -> None:
             host.tell(name, c.ReceiveEvent(event=event, id=id_, data=data, by=by), f"event:{id_}"[:200])
 
-        def done() -> None:
-            host.system.write([(sql.OUTBOX_DONE, [(True, seq)])], marked)
+        def attach(name: str) -> None:
+            if name not in given:
+                given[name] = None
+                give(name)
+
+        def done(outcomes: list[dict[str, str]]) -> None:
+            rows = [(sql.OUTBOX_DONE, [(True, seq)])]
+            if outcomes:
+                host.system.note(ROUTED, {"event": seq, "name": event, "outcomes": outcomes}, extra=rows, then=marked)
+            else:
+                host.system.write(rows, marked)
 
         def marked(commit: Commit, error: BaseException | None) -> None:
             self._offered.discard(seq)
             if error is not None:
                 log.warning("event %d was delivered but not marked so: it will be offered again (%s)", seq, error)
 
-        host.triggers.offer({"event": event, "id": id_, "data": data, "by": by}, body["source"], done)
+        for name in list(given):
+            give(name)
+        happened = Happened(
+            seq=seq,
+            event=event,
+            key=id_,
+            data=data,
+            by=by,
+            subject=subject,
+            source=body["source"],
+            time=body.get("time", ""),
+            depth=host.loader.depth(seq),
+        )
+        host.triggers.offer(happened, done, attach)
 
 
 def _key(value: Json) -> str:

@@ -29,14 +29,16 @@ class SystemRecords:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def note(self, type_: str, data: dict[str, Json]) -> None:
-        """Records an event of the engine's own, without waiting."""
+    def note(self, type_: str, data: dict[str, Json], *, extra: Rows = (), then: Done | None = None) -> None:
+        """Records an event of the engine's own (and rows with it), without waiting."""
 
         def done(commit: Commit, error: BaseException | None) -> None:
             if error is None:
                 self._host.feed.push(commit)
+            if then is not None:
+                then(commit, error)
 
-        self._put(type_, data, actor=ENGINE, cause=type_, done=done)
+        self._put(type_, data, actor=ENGINE, cause=type_, done=done, extra=extra)
 
     def write(self, extra: Rows, done: Done) -> None:
         """Writes rows that no event speaks of (marks, stale timers)."""

@@ -1,244 +1,221 @@
 """What starts a run without a person: events, webhooks, cron lines.
 
 Rules:
-1. One occurrence starts one run. The start is a command whose id is made of the workflow, the trigger and the event's
-   key (`dedupe`, else its own id; for cron the planned time), so that offering it again after a crash changes nothing.
-2. An event is marked delivered only after what it starts was handed to the journal. `debounce` waits until so long no
-   further event came, and starts with the last one; `correlate` starts none while a run of that key is open.
-3. Cron times are planned on the engine's clock in the trigger's zone. What fell due while no engine ran is handled as
-   `missed` says: skipped, once (for the latest), or all.
-4. An expression that fails starts nothing, and that is recorded (`TriggerFailed`).
+1. One occurrence starts one run. The start is a command whose id is made of the rule, its key and the event, so that
+   offering it again after a crash changes nothing.
+2. An event is marked delivered in the commit that records what became of it (`EventRouted`), and only after what it
+   starts was handed to the journal.
+3. Two events that mean the same (`dedupe`) or the same group (`correlate`) are judged one after another, each seeing what
+   the other started.
+4. `debounce` waits until so long no further event of the group came, and judges the last one then.
+5. An expression that fails starts nothing, and that is recorded (`TriggerFailed`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from apscheduler.triggers.cron import CronTrigger
 
 from engine.core import commands as c
-from engine.core.definition import Definition, Trigger
-from engine.core.evaluator import ExpressionError
+from engine.core.durations import spelled
+from engine.core.run_events import Origin
+from engine.hosts.crons import Crons
+from engine.hosts.rules import Happened, Judge, Judgement, Limits, Rule, rules_of
 from engine.hosts.settings import Answer
 from engine.hosts.turns import Turn
-from engine.store import statements as sql
 from engine.store.records import Actor
 
 if TYPE_CHECKING:
     from engine.hosts.embedded import Host
 
 Json = Any
+Outcome = dict[str, str]
+Done = Callable[[list[Outcome]], None]
+Settled = Callable[[Outcome], None]
 log = logging.getLogger("quarterdeck.triggers")
-
-CATCH_UP = 1_000
-"""Most missed occurrences of one cron line that are started at once."""
 
 
 class Triggers:
-    """The triggers of the newest version of each registered workflow."""
+    """The rules of the newest version of each registered workflow."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._listening: dict[str, list[tuple[Definition, int, Trigger]]] = {}
-        self._crons: dict[str, tuple[Definition, int, Trigger, CronTrigger]] = {}
-        self._quiet: dict[str, asyncio.Task[None]] = {}
-        self._begun: set[str] = set()
+        self.limits = Limits.of(host.config.policy("events"))
+        self.judge = Judge(host.config.evaluator, host.loader.rows, self.limits, host.clock.now)
+        self.crons = Crons(host, self)
+        self._listening: dict[str, list[Rule]] = {}
+        self._quiet: dict[str, tuple[asyncio.Task[None], Settled]] = {}
+        self._claimed: dict[str, list[Callable[[], None]]] = {}
 
     def refresh(self) -> None:
         """Reads the definitions again (at boot, and when one was registered)."""
         loader = self._host.loader
         self._listening.clear()
-        self._crons.clear()
-        for name in loader.workflows():
-            definition = loader.newest(name)
-            for at, trigger in enumerate(definition.triggers if definition is not None else ()):
-                if definition is None:  # never inside the loop; the checker can't know
-                    continue
-                if trigger.cron:
-                    line = CronTrigger.from_crontab(trigger.cron, timezone=trigger.zone)
-                    self._crons[f"{name}:{at}"] = (definition, at, trigger, line)
-                elif trigger.event or trigger.webhook:
-                    word = trigger.event or f"webhook/{trigger.webhook}"
-                    self._listening.setdefault(word, []).append((definition, at, trigger))
-        self.plan_all()
+        rules = [rule for name in loader.workflows() if (d := loader.newest(name)) is not None for rule in rules_of(d)]
+        for rule in rules:
+            if not rule.trigger.cron:
+                word = rule.trigger.event or f"webhook/{rule.trigger.webhook}"
+                self._listening.setdefault(word, []).append(rule)
+        self.crons.set([rule for rule in rules if rule.trigger.cron])
 
     def plan_all(self) -> None:
-        for key in list(self._crons):
-            self.plan(key)
+        self.crons.plan_all()
 
     def close(self) -> None:
-        for task in self._quiet.values():
+        for task, _ in self._quiet.values():
             task.cancel()
 
     # -- events ------------------------------------------------------------------------------------------------------
 
-    def offer(self, event: dict[str, Json], source: str, done: Callable[[], None]) -> None:
-        """An event came. `done` is called once everything it starts has been handed on."""
-        matching = [*self._listening.get(event["event"], ()), *self._listening.get(source, ())]
-        left = len(matching)
+    def offer(self, happened: Happened, done: Done, attach: Callable[[str], None]) -> None:
+        """An event came. `attach` gives it to a run; `done` is called once everything it starts has been handed on,
+        with what each rule made of it."""
+        rules = [*self._listening.get(happened.event, ()), *self._listening.get(happened.source, ())]
+        outcomes: dict[str, Outcome] = {}
 
-        def one_done() -> None:
-            nonlocal left
-            left -= 1
-            if left <= 0:
-                done()
+        def settled(outcome: Outcome) -> None:
+            outcomes[outcome["rule"]] = outcome
+            if len(outcomes) == len(rules):
+                done(list(outcomes.values()))
 
-        if not matching:
-            done()
-        for definition, at, trigger in matching:
-            self._consider(definition, at, trigger, event, one_done)
+        if not rules:
+            done([])
+        for rule in rules:
+            self._consider(rule, happened, settled, attach)
 
-    def _consider(
-        self, definition: Definition, at: int, trigger: Trigger, event: dict[str, Json], done: Callable[[], None]
+    def _consider(self, rule: Rule, happened: Happened, settled: Settled, attach: Callable[[str], None]) -> None:
+        judged = self.judge.judge(rule, happened)
+        if judged.outcome == "open" and rule.trigger.debounce:
+            self._debounce(rule, happened, judged, settled, attach)
+        else:
+            self._act(rule, happened, judged, settled, attach)
+
+    def _debounce(
+        self, rule: Rule, happened: Happened, judged: Judgement, settled: Settled, attach: Callable[[str], None]
     ) -> None:
-        env, evaluator = {"event": event}, self._host.config.evaluator
-        name = f"{definition.workflow}:{at}"
-        try:
-            if trigger.filter is not None and not evaluator.truth(trigger.filter, env):
-                done()
-                return
-            key = event["id"] if trigger.dedupe is None else _text(evaluator.value("${" + trigger.dedupe + "}", env))
-            group = None if trigger.correlate is None else _text(evaluator.value("${" + trigger.correlate + "}", env))
-            inputs = evaluator.value(trigger.with_, env)
-        except ExpressionError as error:
-            self._failed(name, event["id"], str(error))
-            done()
-            return
-        start = f"{name}:{key}"
-        if not trigger.debounce:
-            self._start(definition, trigger, start, inputs, group=group, done=done)
-            return
-        quiet = f"{name}:{group or key}"
+        """Waits for quiet. A newer event takes the place of an older one."""
+        quiet, length = f"{rule.name}:{judged.group or judged.key}", rule.trigger.debounce or 0.0
         earlier = self._quiet.pop(quiet, None)
         if earlier is not None:
-            earlier.cancel()
+            task, its = earlier
+            task.cancel()
+            said = f"another followed within {spelled(length)}: {happened.key[:120]}"
+            its(_outcome(rule, "ignored", key=judged.key, reason=said))
 
         async def later() -> None:
-            try:
-                await self._host.clock.sleep(trigger.debounce or 0.0)
-            except asyncio.CancelledError:
-                if not self._host.closing:
-                    done()  # a newer event took its place
-                raise
+            await self._host.clock.sleep(length)
             self._quiet.pop(quiet, None)
-            self._start(definition, trigger, start, inputs, group=group, done=done)
+            self._act(rule, happened, self.judge.judge(rule, happened), settled, attach)
 
-        self._quiet[quiet] = asyncio.get_running_loop().create_task(later())
+        self._quiet[quiet] = (asyncio.get_running_loop().create_task(later()), settled)
+
+    def _act(
+        self, rule: Rule, happened: Happened, judged: Judgement, settled: Settled, attach: Callable[[str], None]
+    ) -> None:
+        if judged.outcome in ("open", "attach"):
+            claims = self._claims(rule, judged)
+            for claim in claims:
+                waiting = self._claimed.get(claim)
+                if waiting is not None:  # what was started by the one before is not in the tables yet
+                    waiting.append(lambda: self._again(rule, happened, settled, attach))
+                    return
+        if judged.outcome == "open":
+            self._start(rule, happened, judged, settled, claims)
+        elif judged.outcome == "attach":
+            attach(judged.run)
+            settled(_outcome(rule, "attached", run=judged.run, key=judged.key, reason=judged.reason))
+        elif judged.outcome == "ignore":
+            settled(_outcome(rule, "ignored", run=judged.run, key=judged.key, reason=judged.reason))
+        else:
+            self.failed(rule.name, happened.key, judged.reason)
+            settled(_outcome(rule, "failed", key=judged.key, reason=judged.reason))
+
+    def _again(self, rule: Rule, happened: Happened, settled: Settled, attach: Callable[[str], None]) -> None:
+        self._act(rule, happened, self.judge.judge(rule, happened), settled, attach)
+
+    @staticmethod
+    def _claims(rule: Rule, judged: Judgement) -> tuple[str, ...]:
+        group = (f"{rule.workflow}/{judged.group}",) if judged.group is not None else ()
+        return (f"{rule.name}={judged.key}", *group)
 
     def _start(
+        self, rule: Rule, happened: Happened, judged: Judgement, settled: Settled, claims: tuple[str, ...]
+    ) -> None:
+        for claim in claims:
+            self._claimed[claim] = []
+
+        def told(outcome: Outcome | None) -> None:
+            waiting = [again for claim in claims for again in self._claimed.pop(claim, ())]
+            if outcome is not None:
+                settled(outcome)
+            for again in waiting:
+                again()
+
+        word = f"event {rule.trigger.event or rule.trigger.webhook}"
+        attributes = {"correlate": judged.group} if judged.group is not None else {}
+        origin = Origin(event=happened.seq, rule=rule.name, key=judged.key)
+        self.start(rule, origin, judged.inputs, word, told, occurrence=happened.key, attributes=attributes)
+
+    def start(
         self,
-        definition: Definition,
-        trigger: Trigger,
-        name: str,
+        rule: Rule,
+        origin: Origin,
         inputs: dict[str, Json],
+        word: str,
+        told: Callable[[Outcome | None], None],
         *,
-        done: Callable[[], None],
-        group: str | None = None,
+        occurrence: str,
+        attributes: dict[str, Json] | None = None,
         extra: Any = (),
     ) -> None:
+        """Starts the run of a rule, once per occurrence. `told` gets None when it has to be offered again."""
         host = self._host
-        id_ = f"trigger:{name}"[:200]
-        begun = id_ in self._begun or host.loader.answer(id_) is not None
-        if begun or (group is not None and self._open(definition.workflow, group)):
-            done()
+        id_ = command_id(rule.name, origin.key, occurrence)
+        stored = host.loader.answer(id_)
+        if stored is not None:
+            begun = msgspec.json.decode(stored, type=Answer)
+            told(_outcome(rule, "opened", run=begun.run, key=origin.key))
             return
-        self._begun.add(id_)
-        word = f"cron {trigger.cron}" if trigger.cron else f"event {trigger.event or trigger.webhook}"
-        attributes = {"correlate": group} if group is not None else {}
 
         def reply(answer: Answer | None, error: BaseException | None) -> None:
-            self._begun.discard(id_)
-            if error is not None:
-                log.warning("%s did not start %s: %s", word, definition.workflow, error)
-                return  # not done: it is offered again
-            if answer is not None and answer.refusal is not None:
-                self._failed(name, id_, answer.refusal.reason)
-            done()
+            if error is not None or answer is None:
+                log.warning("%s did not start %s: %s", word, rule.workflow, error)
+                told(None)
+            elif answer.refusal is not None:
+                self.failed(rule.name, occurrence, answer.refusal.reason)
+                told(_outcome(rule, "failed", key=origin.key, reason=answer.refusal.reason))
+            else:
+                told(_outcome(rule, "opened", run=answer.run, key=origin.key))
 
         number, run = host.next_number()
-        start = c.Start(run=run, inputs=inputs, by=f"trigger:{name}"[:120], trigger=word, attributes=attributes)
-        actor = Actor(kind="trigger", id=name.rsplit(":", 1)[0], via=word[:80])
+        start = c.Start(
+            run=run,
+            inputs=inputs,
+            by=f"trigger:{rule.name}"[:120],
+            trigger=word,
+            attributes=attributes or {},
+            origin=origin,
+        )
+        actor = Actor(kind="trigger", id=rule.name[:120], via=word[:80])
         turn = Turn(run, start, actor=actor, cause=id_, id=id_, reply=reply, extra=extra)
-        turn.birth = (number, definition)
+        turn.birth = (number, rule.definition)
         host.turns.take(turn)
 
-    def _open(self, workflow: str, group: str) -> bool:
-        """Whether a run of this workflow and key goes on."""
-        rows = self._host.loader.rows(
-            "select 1 from runs where workflow = ? and ended_at is null and ' '||attributes||' ' like ? escape '!' limit 1",
-            (workflow, "% correlate=" + group.replace("!", "!!").replace("%", "!%").replace("_", "!_") + " %"),
-        )
-        return bool(rows)
-
-    def _failed(self, name: str, id_: str, reason: str) -> None:
-        self._host.system.note("TriggerFailed", {"trigger": name, "event": id_, "reason": reason[:500]})
-
-    # -- cron --------------------------------------------------------------------------------------------------------
-
-    def plan(self, key: str) -> None:
-        """Starts what was missed, as the trigger says, and sets the alarm for the next time."""
-        entry = self._crons.get(key)
-        if entry is None:
-            return
-        definition, _, trigger, line = entry
-        now = self._host.clock.now()
-        due: list[datetime] = []
-        at = self._last(key, definition)
-        moment = line.get_next_fire_time(None, datetime.fromtimestamp(at + 1.0, UTC))
-        while moment is not None and moment.timestamp() <= now and len(due) < CATCH_UP:
-            due.append(moment)
-            moment = line.get_next_fire_time(moment, datetime.fromtimestamp(moment.timestamp() + 1.0, UTC))
-        late = [one for one in due if now - one.timestamp() > 60.0]
-        if trigger.missed == "skip":
-            self._mark(key, late)
-            due = [one for one in due if one not in late]
-        elif trigger.missed == "once":
-            self._mark(key, due[:-1])
-            due = due[-1:]
-        for one in due:
-            self._fire(key, entry, one)
-        if moment is not None:
-            self._host.alarms.at(f"cron:{key}", moment.timestamp(), lambda: self.plan(key))
-
-    def _fire(self, key: str, entry: tuple[Definition, int, Trigger, CronTrigger], moment: datetime) -> None:
-        definition, _, trigger, _ = entry
-        planned = moment.isoformat()
-        event = {"event": "cron", "id": planned, "data": {"time": planned, "at": moment.timestamp()}, "by": "cron"}
-        try:
-            inputs = self._host.config.evaluator.value(trigger.with_, {"event": event})
-        except ExpressionError as error:
-            self._failed(key, planned, str(error))
-            self._mark(key, [moment])
-            return
-        row = (f"cron:{key}", _stamp(moment), self._host.clock.now(), "cron")
-        extra = [(sql.INBOX_SEEN, [row])]
-        self._start(definition, trigger, f"{key}:{planned}", inputs, done=lambda: None, extra=extra)
-
-    def _last(self, key: str, definition: Definition) -> float:
-        """The newest planned time that was dealt with; before the first, the time of registration."""
-        rows = self._host.loader.rows("select max(id) from inbox where source = ?", (f"cron:{key}",))
-        if rows and rows[0][0] is not None:
-            return float(rows[0][0])
-        made = self._host.loader.rows("select registered_at from definitions where digest = ?", (definition.digest,))
-        return float(made[0][0]) if made else self._host.clock.now()
-
-    def _mark(self, key: str, moments: list[datetime]) -> None:
-        """These were dealt with by not starting anything."""
-        now = self._host.clock.now()
-        rows = [(f"cron:{key}", _stamp(moment), now, "cron") for moment in moments]
-        if rows:
-            self._host.system.write([(sql.INBOX_SEEN, rows)], lambda commit, error: None)
+    def failed(self, rule: str, event: str, reason: str) -> None:
+        self._host.system.note("TriggerFailed", {"trigger": rule, "event": event, "reason": reason[:500]})
 
 
-def _stamp(moment: datetime) -> str:
-    """A time as text whose order is that of time."""
-    return f"{moment.timestamp():017.3f}"
+def command_id(rule: str, key: str, occurrence: str) -> str:
+    """The same for the same occurrence, whatever stands in its key."""
+    whole = hashlib.sha256(f"{rule}\0{key}\0{occurrence}".encode()).hexdigest()[:32]
+    name = "".join(char if char.isprintable() else "?" for char in rule[:120])
+    return f"trigger:{name}:{whole}"
 
 
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+def _outcome(rule: Rule, outcome: str, *, run: str = "", key: str = "", reason: str = "") -> Outcome:
+    return {"rule": rule.name, "outcome": outcome, "run": run, "key": key, "reason": reason[:500]}

@@ -185,6 +185,11 @@ class Loader:
         """Events for the outside that no waiting run has been told of: (seq, run, event, CloudEvent)."""
         return self.rows("select seq, run, event, body from outbox where delivered = 0 order by seq")
 
+    def depth(self, seq: int) -> int:
+        """How long the chain of causes of an event is, itself included."""
+        row = self._database.execute("select depth from event_threads where seq = ?", (seq,)).fetchone()
+        return int(row[0]) if row else 1
+
     def locks(self) -> list[tuple[str, str, bool]]:
         """(key, run, held) in the order of asking."""
         return [(row[0], row[1], bool(row[2])) for row in self.rows("select key, run, held from locks order by seq")]

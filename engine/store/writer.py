@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from engine.store import statements as sql
+from engine.store.causality import CausalityProjector
 from engine.store.chain import header, link
 from engine.store.errors import StaleCommit, StoreFenced
 from engine.store.gate_projection import GateProjector
@@ -36,7 +37,12 @@ class Writer:
         hash_: bytes,
     ) -> None:
         self.connection, self.epoch, self.core = connection, epoch, core
-        self.projectors: tuple[Projector, ...] = (GateProjector(), OutboxProjector(), *projectors)
+        self.projectors: tuple[Projector, ...] = (
+            GateProjector(),
+            OutboxProjector(),
+            *projectors,
+            CausalityProjector(),  # last: it asks who made a record
+        )
         self.seq, self.hash = seq, hash_
         self._heads: OrderedDict[str, int] = OrderedDict()
 

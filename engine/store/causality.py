@@ -1,0 +1,164 @@
+"""Keeps the thread of causes (`event_threads`, `run_threads`, `event_fates`), inside the writer's transaction.
+
+Rules:
+1. The cause of an event that a run emits is the event that moved the run last: the one that started it, or one it took
+   since. A child's cause is its parent's. An event told with a record's change follows from that record's run.
+2. An event from outside may name its cause (`qdcause`); one that nobody knows is none.
+3. `depth` counts from 1 along causes: what stops a circle of triggers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from engine.core import events as e
+from engine.store.records import Cursor, Recorded
+
+Json = Any
+ROUTED = "EventRouted"
+RECORDS = "/quarterdeck/records/"
+
+_THREAD = (
+    "insert or ignore into event_threads (seq, key, event, source, subject, at, run, record, cause, depth, subject_n) "
+    "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_RUN = (
+    "insert into run_threads (run, cause, latest) values (?, ?, ?) "
+    "on conflict (run) do update set latest = excluded.latest"
+)
+_FATE = "insert or ignore into event_fates (seq, rule, event, outcome, run, key, reason, at) values (?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+class _Told(NamedTuple):
+    """An event as it was told: what runs call it, its name, where it comes from."""
+
+    key: str
+    event: str
+    source: str
+    subject: str
+    run: str = ""
+    record: str = ""
+
+
+class CausalityProjector:
+    """Called by the writer with what it wants, in the order of the journal."""
+
+    tables: tuple[str, ...] = ("event_threads", "run_threads", "event_fates")
+    wants = frozenset({"RunStarted", "EventReceived", "Emitted", "EventPublished", ROUTED})
+
+    def apply(self, rows: list[Recorded], connection: Cursor) -> None:
+        for row in rows:
+            _HANDLERS[row.type](row, connection)
+
+
+def key_of(run: str, n: int) -> str:
+    """How an event that a run emitted is called."""
+    return f"{run}/{n}"
+
+
+def _started(row: Recorded, db: Cursor) -> None:
+    event = row.event
+    if not isinstance(event, e.RunStarted):
+        return
+    cause = 0
+    if event.origin is not None:
+        cause = event.origin.event
+        fate = (row.seq, event.origin.rule, cause, "opened", row.run, event.origin.key, "", row.at)
+        db.execute(_FATE, fate)
+    elif event.parent:
+        cause = _latest(db, event.parent)
+    if cause:
+        db.execute(_RUN, (row.run, cause, cause))
+
+
+def _received(row: Recorded, db: Cursor) -> None:
+    event = row.event
+    if not isinstance(event, e.EventReceived):
+        return
+    db.execute("select seq from event_threads where key = ?", (event.id,))
+    found = db.fetchone()
+    if found is None:
+        return  # a person's signal to this run alone
+    seq = found[0]
+    said = "moved " + ", ".join(event.taken_by[:3]) if event.taken_by else "nothing in it waited for this"
+    db.execute(_FATE, (row.seq, "", seq, "attached", row.run, "", said, row.at))
+    if event.taken_by:
+        db.execute("select cause from run_threads where run = ?", (row.run,))
+        held = db.fetchone()
+        db.execute(_RUN, (row.run, held[0] if held else seq, seq))
+
+
+def _emitted(row: Recorded, db: Cursor) -> None:
+    event = row.event
+    if isinstance(event, e.Emitted):
+        told = _Told(key_of(row.run, row.n), event.event, f"/quarterdeck/runs/{row.run}", event.subject or "", row.run)
+        _keep(row, db, told, _latest(db, row.run))
+
+
+def _published(row: Recorded, db: Cursor) -> None:
+    told = msgspec.json.decode(row.data)
+    source, run, record = told["source"], told.get("run") or "", ""
+    if source.startswith(RECORDS):
+        record = source.removeprefix(RECORDS)
+        if not run:
+            kind, _, id_ = record.partition("/")
+            db.execute(
+                "select run from record_changes where kind = ? and id = ? and run != '' order by rev limit 1",
+                (kind, id_),
+            )
+            found = db.fetchone()
+            cause = _latest(db, found[0]) if found else 0
+        else:
+            cause = _latest(db, run)
+    else:
+        cause = _named(db, told.get("cause") or "")
+    key = f"{source}/{told['id']}"
+    _keep(row, db, _Told(key, told["event"], source, told.get("subject") or "", run, record), cause)
+
+
+def _routed(row: Recorded, db: Cursor) -> None:
+    told = msgspec.json.decode(row.data)
+    for fate in told["outcomes"]:
+        if fate["outcome"] != "opened":  # told by the start of the run itself
+            values = (row.seq, fate["rule"], told["event"], fate["outcome"], fate.get("run", ""), fate.get("key", ""))
+            db.execute(_FATE, (*values, fate.get("reason", ""), row.at))
+
+
+def _keep(row: Recorded, db: Cursor, told: _Told, cause: int) -> None:
+    depth, subject_n = 1, 1
+    if cause:
+        db.execute("select depth from event_threads where seq = ?", (cause,))
+        found = db.fetchone()
+        depth = found[0] + 1 if found else 1
+    if told.subject:
+        db.execute("select subject_n from event_threads where subject = ? order by seq desc limit 1", (told.subject,))
+        found = db.fetchone()
+        subject_n = found[0] + 1 if found else 1
+    who = (told.key, told.event, told.source, told.subject, row.at, told.run, told.record)
+    db.execute(_THREAD, (row.seq, *who, cause, depth, subject_n))
+
+
+def _latest(db: Cursor, run: str) -> int:
+    db.execute("select latest from run_threads where run = ?", (run,))
+    found = db.fetchone()
+    return int(found[0]) if found else 0
+
+
+def _named(db: Cursor, key: str) -> int:
+    if not key:
+        return 0
+    db.execute("select seq from event_threads where key = ?", (key,))
+    found = db.fetchone()
+    return int(found[0]) if found else 0
+
+
+_HANDLERS: dict[str, Callable[[Recorded, Cursor], None]] = {
+    "RunStarted": _started,
+    "EventReceived": _received,
+    "Emitted": _emitted,
+    "EventPublished": _published,
+    ROUTED: _routed,
+}
