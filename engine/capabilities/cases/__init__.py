@@ -1,1 +1,1 @@
-"""Maintenance Escalation: cases, problems, return to service."""
+"""Maintenance: cases, their clocks and coding, problems, and the way of a robot back to service."""

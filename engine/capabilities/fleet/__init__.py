@@ -1,1 +1,1 @@
-"""Robots as this installation looks after them: in service or not, holds, who has control."""
+"""The life of a robot: from provisioned to retired, in and out of service."""
