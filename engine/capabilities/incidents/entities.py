@@ -61,7 +61,9 @@ def _released(record: HoldView, facts: Facts) -> str | None:
 
 
 def _gone(record: StandingRuleView, facts: Facts) -> str | None:
-    return f"{len(record.waiting)} robots have not been seen: {', '.join(record.waiting[:5])}" if record.waiting else None
+    return (
+        f"{len(record.waiting)} robots have not been seen: {', '.join(record.waiting[:5])}" if record.waiting else None
+    )
 
 
 def _by_person(record: Any, facts: Facts) -> str | None:
@@ -102,7 +104,11 @@ ENTITIES: tuple[Entity, ...] = (
         title="hold",
         start=("active",),
         moves={"active": ("released",)},
-        guards=(Guard("active", "released", _released, needs="two people through a gate; or, for evidence, that it is kept"),),
+        guards=(
+            Guard(
+                "active", "released", _released, needs="two people through a gate; or, for evidence, that it is kept"
+            ),
+        ),
         immutable_in={"released": ("robot", "incident", "purpose", "reason", "bundle")},
     ),
     Entity(
