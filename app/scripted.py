@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from app import wire
@@ -132,38 +132,48 @@ def document(
     home: Home, run: str, *, scenario: str, seed: int, truth: dict[str, Any], versions: tuple[str, str]
 ) -> dict[str, Any]:
     """What happened, as one JSON document: the contract that tests and newcomers use. `versions`: release, previous."""
+    release, previous = versions
+    rollout = wire.get(home, f"/v1/rollouts/{run}", RolloutDetail)
+    members = {robot.robot for robot in rollout.robots}
+    deployed = {stage.name for stage in rollout.stages if stage.state != "pending"}
+    staged = {robot.robot for robot in rollout.robots if robot.stage in deployed}
+    standing = {robot: version for robot, version in truth["versions"].items() if not members or robot in members}
+    preflight = rollout.preflight if isinstance(rollout.preflight, dict) else {}
+    told = happened(home, scenario=scenario, seed=seed)
+    told["rollout"] = {
+        "id": run,
+        "state": rollout.rollout.state,
+        "verdicts": rollout.verdicts,
+        "counts": rollout.rollout.counts,
+        "robots_on_target": sum(version == release for version in standing.values()),
+        "robots_on_previous": sum(version == previous for version in standing.values()),
+        "robots_unknown": rollout.rollout.counts.unknown,
+        "robots_touched_outside_stages": sorted(set(truth["touched"]) - staged),
+        "blocked_before_execution": preflight.get("blocked", []),
+        "rollback_blocked": rollout.rollback.blocked if rollout.rollback else [],
+    }
+    return told
+
+
+def happened(home: Home, *, scenario: str, seed: int, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What is the same in every scenario's document. `rollout` is null unless the scenario is about one."""
+    from engine.contract.records import RecordPage
     from engine.contract.runs import RunPage
     from engine.contract.system import EngineStatus, VerifyReport
 
-    release, previous = versions
-    rollout = wire.get(home, f"/v1/rollouts/{run}", RolloutDetail)
     runs = wire.get(home, "/v1/runs?limit=1000", RunPage).rows
     report = wire.get(home, "/v1/history/verify", VerifyReport, timeout=120.0)
     gates = [
         wire.get(home, f"/v1/gates/{row.id}", GateDetail)
         for row in wire.get(home, "/v1/gates?state=all&limit=1000", GatePage).rows
     ]
-    members = {robot.robot for robot in rollout.robots}
-    deployed = {stage.name for stage in rollout.stages if stage.state != "pending"}
-    staged = {robot.robot for robot in rollout.robots if robot.stage in deployed}
-    standing = {robot: version for robot, version in truth["versions"].items() if not members or robot in members}
-    preflight = rollout.preflight if isinstance(rollout.preflight, dict) else {}
+    kinds = wire.get(home, "/v1/records", tuple[str, ...])
+    states = {kind: wire.get(home, f"/v1/records/{kind}?limit=1", RecordPage).states for kind in kinds}
     return {
         "scenario": scenario,
         "seed": seed,
         "runs": [{"run": r.id, "workflow": r.workflow, "status": r.status, "ending": r.ending} for r in runs],
-        "rollout": {
-            "id": run,
-            "state": rollout.rollout.state,
-            "verdicts": rollout.verdicts,
-            "counts": rollout.rollout.counts,
-            "robots_on_target": sum(version == release for version in standing.values()),
-            "robots_on_previous": sum(version == previous for version in standing.values()),
-            "robots_unknown": rollout.rollout.counts.unknown,
-            "robots_touched_outside_stages": sorted(set(truth["touched"]) - staged),
-            "blocked_before_execution": preflight.get("blocked", []),
-            "rollback_blocked": rollout.rollback.blocked if rollout.rollback else [],
-        },
+        "rollout": None,
         "gates": [
             {
                 "id": gate.gate.id,
@@ -174,6 +184,8 @@ def document(
             }
             for gate in gates
         ],
+        "records": {kind: found for kind, found in states.items() if found},
+        "facts": dict(facts or {}),
         "events": wire.get(home, "/v1/status", EngineStatus).head,
         "chain_ok": report.ok,
     }

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import select
+import shutil
 import signal
 import sys
 import time
@@ -43,6 +44,8 @@ class World(Struct, frozen=True, kw_only=True):
     connectors: dict[str, dict[str, Any]]
     secrets: dict[str, str]
     title: str = ""
+    plays: str = ""
+    """The demo's scenario, when it is more than what the world plays."""
 
     def told(self) -> dict[str, Any]:
         """What may be shown: all but the token that ends it."""
@@ -63,7 +66,7 @@ def running(home: Home) -> World | None:
     return world if _lives(world.pid) else None
 
 
-def start(home: Home, *, scenario: str, seed: int, speed: float, robots: int) -> World:
+def start(home: Home, *, scenario: str, seed: int, speed: float, robots: int, plays: str = "") -> World:
     """A new world on a clean journal. Raises `NotADemo` where a production installation lives, `Unreachable` on failure."""
     refuse_production(home)
     end(home)
@@ -72,6 +75,7 @@ def start(home: Home, *, scenario: str, seed: int, speed: float, robots: int) ->
     log = home.state / "world.log"
     command = [sys.executable, "-m", "connectors.sandbox", "--dir", str(home.state), "--config", str(home.config)]
     command += ["--scenario", scenario, "--seed", str(seed), "--speed", f"{speed:g}", "--robots", str(robots)]
+    command += ["--plays", plays] if plays else []
     pipe = attach.detach(command, log)
     try:
         deadline = time.monotonic() + START_S
@@ -91,7 +95,7 @@ def start(home: Home, *, scenario: str, seed: int, speed: float, robots: int) ->
         "clock": {"sim0": world.sim0, "wall0": world.wall0, "speed": world.speed},
         "connectors": world.connectors,
         "secrets": world.secrets,
-        "world": {"scenario": world.scenario, "seed": world.seed},
+        "world": {"scenario": plays or world.scenario, "seed": world.seed},
     }
     # JSON is YAML; only this program reads it back
     home.settings.write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
@@ -148,6 +152,8 @@ def _forget(home: Home) -> None:
     """The journal of the demo before: its times belong to another clock."""
     for path in sorted(home.state.glob("quarterdeck.db*")):
         path.unlink()
+    shutil.rmtree(home.state / "vault", ignore_errors=True)
+    shutil.rmtree(home.state / "files", ignore_errors=True)
     for path in (home.log, home.state / "world.log", home.state / "world.json"):
         path.unlink(missing_ok=True)
 

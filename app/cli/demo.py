@@ -12,11 +12,13 @@ from app.attach import Unreachable
 from app.cli.session import REFUSED, end, refusals
 from app.home import Home
 from app.home import demo as demo_home
-from app.scripted import Operator, document
-from engine.contract.rollouts import RolloutPage
+from app.scenarios import PATTERNS, Scenario, named
+from app.scenarios.stage import Stage
+from app.scripted import Operator, document, happened
+from engine.contract.runs import RunPage
 from engine.contract.system import EngineStatus
 
-SCENARIOS = (
+ROLLOUTS = (
     "healthy",
     "canary-regression",
     "stage-regression",
@@ -25,13 +27,14 @@ SCENARIOS = (
     "install-failures",
     "rollback-blocked",
 )
+SCENARIOS = (*ROLLOUTS, *PATTERNS)
 INTERACTIVE, HEADLESS = 600.0, 6000.0
 """Sim seconds per second: a healthy rollout is then about five minutes to watch, or half a minute to wait for."""
 LIMIT_S = 270.0
 
 
 @click.command()
-@click.option("--scenario", type=click.Choice(SCENARIOS), help="What is wrong with the release (default: healthy).")
+@click.option("--scenario", type=click.Choice(SCENARIOS), help="What happens in it (default: healthy, a rollout).")
 @click.option("--seed", type=int, default=7, show_default=True)
 @click.option("--speed", type=float, help="How much faster than life time runs.")
 @click.option("--robots", type=int, default=200, show_default=True)
@@ -54,7 +57,7 @@ def demo(
     person: str,
     as_json: bool,
 ) -> None:
-    """A self-contained world to try everything in: an update server, a metrics server, 200 robots, one rollout.
+    """A self-contained world to try everything in: an update server, a metrics server, robots, and what goes on with them.
 
     Time runs faster than life. A demo that is running is opened again; another scenario begins anew.
     """
@@ -66,11 +69,15 @@ def demo(
                 click.echo(plain.as_json({"stopped": ended}) if as_json else "stopped" if ended else "no demo runs")
                 return
             headless = headless or (not detach and bool(terminal.unfit()))
-            fastness = speed or (HEADLESS if headless else INTERACTIVE)
+            pattern = named(scenario) if scenario in PATTERNS else None
+            usual = pattern.speed if pattern and headless else HEADLESS if headless else INTERACTIVE
+            fastness = speed or usual
             here, run = _begun(home, scenario, seed, fastness, robots, afresh=headless)
         except world.NotADemo as error:
             end(plain.clean(error), REFUSED)
-        if headless:
+        if headless and pattern is not None:
+            _act(home, here, pattern, as_json)
+        elif headless:
             _play(home, here, run, as_json)
         elif detach:
             status = wire.get(home, "/v1/status", EngineStatus)
@@ -86,21 +93,55 @@ def demo(
 def _begun(
     home: Home, scenario: str | None, seed: int, speed: float, robots: int, *, afresh: bool
 ) -> tuple[world.World, str]:
-    """The demo's world and the run of its rollout: the one that runs, or a new one."""
+    """The demo's world and the run it is about: those that run, or new ones."""
     here = world.running(home)
-    if here is not None and not afresh and scenario in (None, here.scenario):
+    if here is not None and not afresh and scenario in (None, here.plays or here.scenario):
         attach.ensure(home)
-        rows = wire.get(home, "/v1/rollouts", RolloutPage).rows
-        return here, rows[0].run if rows else _rollout(home, here)
-    here = world.start(home, scenario=scenario or "healthy", seed=seed, speed=speed, robots=robots)
+        rows = wire.get(home, "/v1/runs?limit=1", RunPage).rows
+        return here, rows[0].id if rows else ""
+    name = scenario or "healthy"
+    pattern = named(name) if name in PATTERNS else None
+    here = world.start(
+        home,
+        scenario=pattern.world if pattern else name,
+        seed=seed,
+        speed=speed,
+        robots=pattern.robots if pattern else robots,
+        plays=name,
+    )
     attach.ensure(home)
-    return here, _rollout(home, here)
+    if pattern is None:
+        return here, _rollout(home, here)
+    pattern.begin(Stage(home, here))
+    rows = wire.get(home, "/v1/runs?limit=1", RunPage).rows
+    return here, rows[0].id if rows else ""
 
 
 def _rollout(home: Home, here: world.World) -> str:
     operator = Operator(home)
     inputs: dict[str, Any] = {"version": here.release, "selector": here.selector, "reason": f"demo: {here.scenario}"}
     return operator.command(operator.starter(), "rollout.start", "", {"inputs": inputs}).target
+
+
+def _act(home: Home, here: world.World, scenario: Scenario, as_json: bool) -> None:
+    """A pattern's scenario, by the sandbox people alone."""
+    click.echo(f"{scenario.name}, seed {here.seed}, {here.speed:g}x life: {plain.clean(scenario.title)}", err=True)
+    try:
+        facts = scenario.play(Stage(home, here, lambda text: click.echo(plain.clean(text, 300), err=True)))
+        told = happened(home, scenario=scenario.name, seed=here.seed, facts=facts)
+    finally:
+        try:
+            world.end(home)
+        except Unreachable as error:
+            click.echo(plain.clean(error), err=True)
+    if as_json:
+        click.echo(plain.as_json(told))
+        return
+    for run in told["runs"]:
+        click.echo(plain.clean(f"{run['run']}  {run['workflow']}  {run['status']}  {run['ending']}"))
+    for kind, states in told["records"].items():
+        click.echo(plain.clean(f"{kind}: " + ", ".join(f"{count} {state}" for state, count in states.items())))
+    click.echo(f"{told['events']} events, history {'whole' if told['chain_ok'] else 'BROKEN'}")
 
 
 def _play(home: Home, here: world.World, run: str, as_json: bool) -> None:

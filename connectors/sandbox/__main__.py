@@ -48,6 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--speed", type=float, default=600.0)
     parser.add_argument("--robots", type=int, default=200)
+    parser.add_argument("--plays", default="", help="the demo's scenario, when it is more than the world's own")
     found = parser.parse_args()
     if not 1 <= found.speed <= 100_000:
         parser.error("--speed must be between 1 and 100000")
@@ -108,6 +109,7 @@ async def _serve(options: argparse.Namespace) -> None:
         {
             "pid": os.getpid(),
             "scenario": options.scenario,
+            "plays": options.plays,
             "title": world.scenario.title,
             "seed": options.seed,
             "robots": options.robots,

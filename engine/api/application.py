@@ -223,6 +223,7 @@ READS: dict[str, tuple[Any, str, tuple[str, ...], Read]] = {
         (),
         lambda d, c, at, q: _found(d.reads.workflow(at["name"]), "workflow", at["name"]),
     ),
+    "/v1/records": (tuple[str, ...], "Kinds of records.", (), lambda d, c, at, q: tuple(d.book.catalogue.by_kind)),
     "/v1/records/{kind}": (
         RecordPage,
         "Records of a kind; `state` and `where` (column:value) take several, with commas.",
