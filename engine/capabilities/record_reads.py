@@ -70,7 +70,7 @@ class RecordReads:
             raise ValueError(f"sort: {kind} has no column {column[:40]!r}; it has {', '.join(self.columns(kind))}")
         direction = "desc" if down else "asc"
         rows = self.reading.all(
-            f"select data from {self.entity(kind).table}{conditions} order by {column} {direction}, seq {direction} limit ?",
+            f'select data from {self.entity(kind).table}{conditions} order by "{column}" {direction}, seq {direction} limit ?',
             (*values, limit),
         )
         return [self.decode(kind, row[0]) for row in rows]
@@ -134,7 +134,7 @@ class RecordReads:
         for column, value in (where or {}).items():
             if column not in self.columns(kind):
                 raise ValueError(f"where: {kind} has no column {column[:40]!r}; it has {', '.join(self.columns(kind))}")
-            parts.append(f"{column} = ?")
+            parts.append(f'"{column}" = ?')
             values.append(int(value) if isinstance(value, bool) else value)
         for word in text.lower().split()[:8]:
             parts.append("instr(lower(cast(data as text)), ?) > 0")

@@ -60,8 +60,8 @@ class RecordProjector:
             else _plain(record.get(name, nothing))
             for name, nothing in columns.items()
         ]
-        marks = ", ".join("?" * len(columns))
-        connection.execute(f"insert or replace into {table} ({', '.join(columns)}) values ({marks})", tuple(values))
+        marks, names = ", ".join("?" * len(columns)), ", ".join(f'"{name}"' for name in columns)
+        connection.execute(f"insert or replace into {table} ({names}) values ({marks})", tuple(values))
 
 
 def lay_over(record: dict[str, Json], change: Mapping[str, Json], *, at: float, by: str) -> None:
