@@ -102,7 +102,8 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
     connections = connect(
         {name: msgspec.to_builtins(each) for name, each in settings.connectors.items()}, secrets.get, clock
     )
-    embedded = subjects.embedded(subjects.Home(config=config_folder, state=state, clock=clock, secrets=secrets))
+    home = subjects.Home(config=config_folder, state=state, clock=clock, secrets=secrets, policy=_pack(settings))
+    embedded = subjects.embedded(home)
     connections.ports.update({name: port for name, port in embedded.items() if name not in connections.ports})
     sock = inherited()
     ours = sock is None

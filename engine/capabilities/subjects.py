@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from engine.capabilities.ports import Action, Clock
 from engine.capabilities.reads import Read
 from engine.contract.records import EvidenceView
 
-SUBJECTS = ("rollout", "data", "models", "incidents", "corrections", "cases", "fleet", "access")
+SUBJECTS = ("events", "rollout", "data", "models", "incidents", "corrections", "cases", "fleet", "access")
 
 EVIDENCE = Entity(
     kind="evidence",
@@ -64,12 +65,13 @@ def reads() -> tuple[Read, ...]:
 
 
 class Home(Struct, frozen=True, kw_only=True):
-    """What an embedded implementation of a port may build on. `state` is the engine's own folder."""
+    """What an embedded implementation of a port may build on. `state` is the engine's own folder, `policy` gives a pack."""
 
     config: Path
     state: Path
     clock: Clock
     secrets: Any
+    policy: Callable[[str], dict[str, Any]]
 
 
 def embedded(home: Home) -> dict[str, Any]:
