@@ -61,14 +61,24 @@ class At:
         command = core.ReceiveEvent(event=event, id=id_, data=dict(data or {}), by=self.person)
         self._unless_refused(await self._door.host.submit(run, command, id=id_, actor=self._caller.actor()))
 
-    async def publish(self, event: str, data: Mapping[str, Json], subject: str = "") -> None:
+    async def publish(
+        self,
+        event: str,
+        data: Mapping[str, Json],
+        subject: str = "",
+        *,
+        source: str = "",
+        id: str = "",
+        cause: str = "",
+    ) -> None:
         await self._door.host.publish(
             event,
             dict(data),
-            id=self._next_id(),
+            id=id or self._next_id(),
             actor=self._caller.actor(),
-            source="/quarterdeck/desk",
+            source=source or "/quarterdeck/desk",
             subject=subject,
+            cause=cause,
         )
 
     def refuse(self, code: str, reason: str, fix: str = "", field: str = "") -> NoReturn:

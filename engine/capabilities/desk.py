@@ -64,8 +64,18 @@ class Desk(Protocol):
         """An event for one run. Raises Refusal."""
         ...
 
-    async def publish(self, event: str, data: Mapping[str, Json], subject: str = "") -> None:
-        """An event for whoever waits for it."""
+    async def publish(
+        self,
+        event: str,
+        data: Mapping[str, Json],
+        subject: str = "",
+        *,
+        source: str = "",
+        id: str = "",
+        cause: str = "",
+    ) -> None:
+        """An event for whoever waits for it. `source` and `id` are those of a system it is told for; `cause` the key of the
+        event it follows from."""
         ...
 
     def refuse(self, code: str, reason: str, fix: str = "", field: str = "") -> NoReturn: ...

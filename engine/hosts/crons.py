@@ -8,13 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.combining import OrTrigger
-from apscheduler.triggers.cron import CronTrigger
 
+from engine.capabilities.events.rules import Rule
+from engine.capabilities.events.times import line_of
 from engine.core.evaluator import ExpressionError
 from engine.core.run_events import Origin
-from engine.hosts.rules import Rule
-from engine.language.cron import fields
 from engine.store import statements as sql
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from engine.hosts.triggers import Triggers
 
 Json = Any
-_WEEK = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 LATE_S = 60.0
 """A planned time further back than this was missed."""
 
@@ -112,30 +109,6 @@ class Crons:
         rows = [(f"cron:{name}", _stamp(moment), now, "cron") for moment in moments]
         if rows:
             self._host.system.write([(sql.INBOX_SEEN, rows)], lambda commit, error: None)
-
-
-def line_of(rule: Rule) -> BaseTrigger:
-    """The times of a cron line, as crontab(5) has them: Sunday is 0 and 7, and when both the day of the month and the day
-    of the week are restricted, either will do. (APScheduler's own reading of a line counts from Monday and wants both.)
-    """
-    minute, hour, day, month, weekday = fields(rule.trigger.cron or "")
-    time = {"minute": _said(minute), "hour": _said(hour), "month": _said(month), "timezone": rule.trigger.zone}
-    days, weekdays = {"day": _said(day)}, {"day_of_week": ",".join(_WEEK[one] for one in sorted(weekday))}
-    if len(weekday) == 7:
-        return CronTrigger(**time, **days)
-    if len(day) == 31:
-        return CronTrigger(**time, **weekdays)
-    return OrTrigger([CronTrigger(**time, **days), CronTrigger(**time, **weekdays)])
-
-
-def _said(values: frozenset[int]) -> str:
-    return ",".join(str(one) for one in sorted(values))
-
-
-def next_time(rule: Rule, now: float) -> float:
-    """When a cron rule rings next; 0 when never again."""
-    moment = line_of(rule).get_next_fire_time(None, datetime.fromtimestamp(now, UTC))
-    return moment.timestamp() if moment is not None else 0.0
 
 
 def _stamp(moment: datetime) -> str:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from engine.capabilities.events.rules import Happened
 from engine.core import commands as c
 from engine.core import events as e
-from engine.hosts.rules import Happened
 from engine.hosts.settings import Answer
 from engine.store import statements as sql
 from engine.store.causality import ROUTED

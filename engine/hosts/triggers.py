@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from engine.capabilities.events.rules import Happened, Judge, Judgement, Limits, Rule, rules_of
 from engine.core import commands as c
 from engine.core.durations import spelled
 from engine.core.run_events import Origin
 from engine.hosts.crons import Crons
-from engine.hosts.rules import Happened, Judge, Judgement, Limits, Rule, rules_of
 from engine.hosts.settings import Answer
 from engine.hosts.turns import Turn
 from engine.store.records import Actor

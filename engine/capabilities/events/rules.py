@@ -112,6 +112,11 @@ def rules_of(definition: Definition) -> list[Rule]:
     return found
 
 
+def name_of(rule: Rule) -> str:
+    """What the rule waits for: the name of an event, or a webhook's source."""
+    return rule.trigger.event or f"webhook/{rule.trigger.webhook}"
+
+
 def _word(trigger: Trigger) -> str:
     if trigger.cron:
         return f"cron {trigger.cron} {trigger.zone}"
