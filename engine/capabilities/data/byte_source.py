@@ -88,6 +88,10 @@ class ByteSource:
             passed += step
         return passed
 
+    def peek(self, at: int, count: int) -> bytes:
+        """Bytes from elsewhere in the file, which take no part in the digest."""
+        return os.pread(self._fd, count, at) if 0 <= at < self.size else b""
+
     def drain(self) -> int:
         """Reads to the end of the file; how many bytes that were."""
         passed = self.end - self.start

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from engine.capabilities.data import cdr
@@ -16,7 +14,7 @@ HEAD = 512
 MAX_FRAME_IDS = 16
 
 
-class _Header(msgspec.Struct):
+class _Header(msgspec.Struct, frozen=True):
     frame_id: str = ""
 
 
@@ -85,5 +83,3 @@ def _whole(raw: memoryview, start: int, size: int) -> bool:
     if begin < 0 or b"jpeg" not in head[:begin]:
         return size > 32
     return JPEG_END in end
-
-

@@ -63,10 +63,10 @@ SESSION = Entity(
         Guard("ingested", "repaired", _mended, "a repair"),
         Guard("*", "quarantined", _says_why, "a reason code"),
     ),
-    immutable_in={
-        state: ("digest", "uri", "robot", "format", "episode", "container")
-        for state in ("valid", "repaired", "labelled", "curated", "excluded", "withdrawn")
-    },
+    immutable_in=dict.fromkeys(
+        ("valid", "repaired", "labelled", "curated", "excluded", "withdrawn"),
+        ("digest", "uri", "robot", "format", "episode", "container"),
+    ),
 )
 
 ENTITIES: tuple[Entity, ...] = (SESSION,)

@@ -75,7 +75,7 @@ def _unpacked(records: memoryview, compression: str, size: int, first: int, last
             raise ChunkUnreadable(f"the compression {compression!r} is not read", first, last)
     except ChunkUnreadable:
         raise
-    except Exception as error:  # noqa: BLE001 - zstandard and lz4 raise errors of their own kinds
+    except Exception as error:
         raise ChunkUnreadable("a chunk does not unpack", first, last) from error
     if len(data) != size:
         raise ChunkUnreadable("a chunk unpacks to another size than it says", first, last)

@@ -19,18 +19,36 @@ from engine.capabilities.data.cameras import Camera
 from engine.capabilities.data.event_log import EventLog
 from engine.capabilities.data.facts import WORST, Facts, Skew, Span, TopicFacts
 from engine.capabilities.data.mcap_chunk import Chunk, ChunkUnreadable, crc32, open_chunk
+from engine.capabilities.data.mcap_format import (
+    ATTACHMENT,
+    ATTACHMENT_INDEX,
+    CHANNEL,
+    CHUNK,
+    CHUNK_INDEX,
+    DATA_END,
+    FOOTER,
+    HEAD,
+    HEADER,
+    MAGIC,
+    MESSAGE,
+    MESSAGE_INDEX,
+    METADATA,
+    METADATA_INDEX,
+    PAYLOAD,
+    SCHEMA,
+    STATISTICS,
+    SUMMARY_OFFSET,
+    hash_of,
+    heads_of,
+    mixed,
+    walk,
+)  # fmt: skip
 from engine.capabilities.data.scanning import Refused, Rules, Watch
 from engine.capabilities.data.streams import Frames, Stream, fingerprint_step
 from engine.capabilities.data.values import Limits, Signal, trajectory
 
-MAGIC = b"\x89MCAP0\r\n"
-HEADER, FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, MESSAGE_INDEX, CHUNK_INDEX, ATTACHMENT = range(1, 10)
-ATTACHMENT_INDEX, STATISTICS, METADATA, METADATA_INDEX, SUMMARY_OFFSET, DATA_END = range(10, 16)
-HEAD = struct.Struct("<BQ")
-MESSAGE_HEAD = np.dtype([("length", "<u8"), ("channel", "<u2"), ("counter", "<u4"), ("log", "<u8"), ("publish", "<u8")])
 BATCH = 16_384
 """Messages that are gathered before streams are told: small chunks cost no more than large ones."""
-PAYLOAD = 9 + 22
 LATEST = np.uint64(2**63 - 1)
 
 Array = Any
@@ -40,29 +58,6 @@ def scan(path: Path, rules: Rules, watch: Watch | None = None) -> Facts:
     """Everything there is to know of one recording. Raises Refused, Stopped, NotAFile, OSError."""
     with ByteSource(path) as source:
         return _Scan(source, rules, watch or Watch()).run()
-
-
-def walk(raw: Any, at: int, until: int, *, messages_only: bool = False) -> tuple[list[int], list[tuple[int, int, int]], int]:
-    """The records between two places: where messages begin, the others as (opcode, place of the content, length), and where
-    it ended: before `until` when a record is not whole."""
-    starts: list[int] = []
-    others: list[tuple[int, int, int]] = []
-    head, found = HEAD.unpack_from, starts.append
-    while at + 9 <= until:
-        opcode, length = head(raw, at)
-        following = at + 9 + length
-        if following > until:
-            break
-        if opcode == MESSAGE:
-            if length < 22:
-                break
-            found(at)
-        elif messages_only:
-            break
-        else:
-            others.append((opcode, at + 9, length))
-        at = following
-    return starts, others, at
 
 
 class _Channel:
@@ -83,14 +78,6 @@ class _Channel:
             self.camera = Camera(facts, encoding, schema)
 
 
-def hash_of(text: str) -> int:
-    """The same number for a text everywhere (FNV-1a, 64 bits)."""
-    value = 0xCBF29CE484222325
-    for byte in text.encode():
-        value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-    return value
-
-
 class _Scan:
     def __init__(self, source: ByteSource, rules: Rules, watch: Watch) -> None:
         self.source, self.rules, self.watch = source, rules, watch
@@ -103,6 +90,7 @@ class _Scan:
         self.pending: list[tuple[Array, Array, Array, Array]] = []
         self.pending_count = 0
         self.crc = 0
+        self.claims_crc = True
         self.chunks = 0
         self.chunk_places = 0
         self.indexed_places = 0
@@ -117,6 +105,7 @@ class _Scan:
         source = self.source
         if not source.need(8) or bytes(source.view[source.start : source.start + 8]) != MAGIC:
             raise Refused("not_mcap", "it does not begin as an MCAP file does")
+        self.claims_crc = self._claims_crc()
         self._pass(8)
         while not self.footer and self._record():
             self.watch.at(source.read, source.size)
@@ -169,8 +158,19 @@ class _Scan:
 
     def _pass(self, count: int) -> None:
         source = self.source
-        self.crc = crc32(source.view[source.start : source.start + count], self.crc)
+        if self.claims_crc or self.after_data:
+            self.crc = crc32(source.view[source.start : source.start + count], self.crc)
         source.start += count
+
+    def _claims_crc(self) -> bool:
+        """Whether the end of the file holds a checksum of all data: most writers leave it zero, and taking it costs a fifth."""
+        size = self.source.size
+        end = self.source.peek(size - 37, 29)
+        if len(end) < 29 or end[0] != FOOTER:
+            return True
+        summary = struct.unpack_from("<Q", end, 9)[0] or size - 37
+        data_end = self.source.peek(summary - 13, 13)
+        return len(data_end) < 13 or data_end[0] != DATA_END or data_end[9:13] != bytes(4)
 
     def _large(self, opcode: int, length: int) -> bool:
         """A record that is looked at from its beginning only, or passed."""
@@ -262,7 +262,7 @@ class _Scan:
         if not starts:
             self.damage.unreadable = f"the message at byte {source.offset} is shorter than its head"
             return self._cut()
-        self._messages(source.view, starts)
+        self._messages(source.view, np.array(starts, dtype=np.int64))
         self._pass(ended - source.start)
         return True
 
@@ -293,36 +293,64 @@ class _Scan:
 
     def _take(self, chunk: Chunk, index: list[tuple[int, int]]) -> None:
         raw = chunk.records
-        starts, others, ended = walk(raw, 0, len(raw))
+        starts = self._by_index(raw, index) if index else None
+        if starts is None:
+            self.damage.index_wrong += bool(index)
+            walked, others, ended = walk(raw, 0, len(raw))
+            starts = np.array(walked, dtype=np.int64)
+            if ended != len(raw):
+                self._bad(Span(chunk.first, chunk.last), "a record inside a chunk is not whole")
+            self._declared(raw, others)
+        self._messages(raw, starts)
+
+    def _declared(self, raw: memoryview, others: list[tuple[int, int, int]]) -> None:
         for opcode, at, length in others:
             if opcode in (SCHEMA, CHANNEL):
                 self._small(opcode, bytes(raw[at : at + length]))
-        if ended != len(raw):
-            self._bad(Span(chunk.first, chunk.last), "a record inside a chunk is not whole")
-        heads = self._messages(raw, starts)
-        if index and heads is not None and not self._indexed(index, heads, starts):
-            self.damage.index_wrong += 1
 
-    def _indexed(self, index: list[tuple[int, int]], heads: Array, starts: list[int]) -> bool:
-        """Whether the chunk's index names exactly its messages, with their times."""
-        view, places, count = self.source.view, np.array(starts, dtype=np.uint64), 0
+    def _by_index(self, raw: memoryview, index: list[tuple[int, int]]) -> Array:
+        """Where the chunk's messages begin, by its index; None unless the index names exactly its messages and their times.
+        Looked at as arrays, so that a recording of many small messages costs no more than one of pictures."""
+        view, parts, channels = self.source.view, [], []
         for at, length in index:
             if length < 6:
-                return False
+                return None
             channel, size = struct.unpack_from("<HI", view, at)
             if size % 16 or size + 6 > length:
-                return False
-            entries = np.frombuffer(view[at + 6 : at + 6 + size], dtype="<u8").reshape(-1, 2)
-            mine = heads["channel"] == channel
-            count += len(entries)
-            if len(entries) != int(np.count_nonzero(mine)):
-                return False
-            order = np.argsort(entries[:, 1], kind="stable")
-            if not np.array_equal(entries[order, 1], places[mine]):
-                return False
-            if not np.array_equal(entries[order, 0], heads["log"][mine]):
-                return False
-        return count == len(starts)
+                return None
+            if size:
+                parts.append(np.frombuffer(view[at + 6 : at + 6 + size], dtype="<u8").reshape(-1, 2))
+                channels.append(np.full(size // 16, channel, dtype=np.uint16))
+        if not parts:
+            return None
+        entries, named = np.concatenate(parts), np.concatenate(channels)
+        order = np.argsort(entries[:, 1], kind="stable")
+        entries, named = entries[order], named[order]
+        if int(entries[-1, 1]) + PAYLOAD > len(raw):
+            return None
+        starts = entries[:, 1].astype(np.int64)
+        data = np.frombuffer(raw, dtype=np.uint8)
+        heads = heads_of(data, starts)
+        lengths = heads["length"]
+        if (data[starts] != MESSAGE).any() or (lengths < 22).any() or (lengths > len(raw)).any():
+            return None
+        if (heads["channel"] != named).any() or (heads["log"] != entries[:, 0]).any():
+            return None
+        ends = np.concatenate(([0], starts + 9 + lengths.astype(np.int64)))
+        follows = np.concatenate((starts, [len(raw)]))
+        if (ends > follows).any():
+            return None
+        between = np.nonzero(ends < follows)[0]
+        if len(between) > 2 * self.rules.caps.topics:
+            return None
+        found: list[tuple[int, int, int]] = []
+        for gap in between.tolist():
+            more, others, ended = walk(raw, int(ends[gap]), int(follows[gap]))
+            if more or ended != follows[gap]:
+                return None
+            found += others
+        self._declared(raw, found)
+        return starts
 
     def _bad(self, span: Span, why: str) -> None:
         self.damage.bad_chunk_count += 1
@@ -341,23 +369,20 @@ class _Scan:
         except ChunkUnreadable:
             return
         starts, others, _ = walk(chunk.records, 0, len(chunk.records))
-        for opcode, at, length in others:
-            if opcode in (SCHEMA, CHANNEL):
-                self._small(opcode, bytes(chunk.records[at : at + length]))
+        self._declared(chunk.records, others)
         self.damage.salvage = len(starts)
 
-    def _messages(self, raw: memoryview, starts: list[int]) -> Array:
-        """Takes the messages that begin at `starts`; their heads as an array."""
-        if not starts:
-            return None
+    def _messages(self, raw: memoryview, places: Array) -> None:
+        """Takes the messages that begin at `places`."""
+        if not len(places):
+            return
         data = np.frombuffer(raw, dtype=np.uint8)
-        places = np.array(starts, dtype=np.int64)
-        heads = np.ascontiguousarray(data[places[:, None] + np.arange(1, PAYLOAD)]).view(MESSAGE_HEAD).reshape(-1)
+        heads = heads_of(data, places)
         channels = heads["channel"].astype(np.int64)
         times = np.minimum(heads["log"], LATEST).astype(np.int64)
         sizes = heads["length"].astype(np.int64) - 22
         self.pending.append((channels, heads["counter"].astype(np.int64), times, sizes))
-        self.pending_count += len(starts)
+        self.pending_count += len(places)
         for number in np.unique(channels).tolist():
             channel = self.channels.get(number)
             if channel is None:
@@ -377,7 +402,6 @@ class _Scan:
                     self.events.take(channel.facts.encoding, raw[begin : begin + length], time)
         if self.pending_count >= BATCH:
             self._settle()
-        return heads
 
     def _settle(self) -> None:
         """Tells the streams of the messages gathered."""
@@ -475,9 +499,3 @@ class _Scan:
         if self.indexed_chunks and (self.indexed_chunks, self.indexed_places) != (self.chunks, self.chunk_places):
             return "its summary points to chunks that are not there"
         return ""
-
-
-def mixed(number: int) -> int:
-    """One number spread over 64 bits, so that a set of them can be compared by their exclusive or."""
-    number = (number * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-    return number ^ (number >> 29)

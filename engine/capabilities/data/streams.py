@@ -19,8 +19,8 @@ LOWEST_NS = 1_000.0
 BINS = int(math.log(1e16 / LOWEST_NS) / STEP) + 2
 SILENCE = 1.5
 """From one and a half periods on, at least one message is missing."""
-MIXED = 1.2
-"""The slowest and the fastest stretch of a stream of one rate don't differ by more."""
+STRETCH = 16
+"""Messages of a stretch whose rate is looked at by itself."""
 
 Array = Any
 
@@ -90,13 +90,14 @@ class Stream:
             facts.backwards = sorted(facts.backwards, key=lambda span: -span.length)[:WORST]
 
     def _rate(self, steps: Array) -> None:
-        """The slowest and the fastest stretch, of at least 32 messages each."""
-        if len(steps) < 32:
+        """The slowest and the fastest stretch of sixteen messages."""
+        rows = len(steps) // STRETCH
+        if not rows:
             return
-        median = float(np.median(steps)) / 1e9
+        medians = np.median(steps[: rows * STRETCH].reshape(rows, STRETCH), axis=1) / 1e9
         facts = self.facts
-        facts.slowest_s = max(facts.slowest_s, median)
-        facts.fastest_s = min(facts.fastest_s or median, median)
+        facts.slowest_s = max(facts.slowest_s, float(medians.max()))
+        facts.fastest_s = min(facts.fastest_s or math.inf, float(medians.min()))
 
     def _silences(self, steps: Array, counted: Array, starts: Array) -> None:
         floor = self._floor_ns
@@ -137,7 +138,7 @@ def _length(place: int) -> float:
 
 
 class Frames:
-    """How far apart the frames of cameras are. Holds the frames that can't be matched yet, and no more than `held`."""
+    """How far apart the frames of cameras are, each from the first that was seen. Holds the frames that can't be matched yet, and no more than `held`."""
 
     def __init__(self, held: int = 4096) -> None:
         self.held = held
@@ -145,7 +146,6 @@ class Frames:
         self._bins: dict[str, Array] = {}
         self._worst: dict[str, tuple[float, int]] = {}
         self._frames: dict[str, int] = {}
-        self._last: dict[str, Array] = {}
 
     def take(self, camera: str, times: Array) -> None:
         """Frames of one camera, ns."""
@@ -154,13 +154,14 @@ class Frames:
 
     def match(self, *, end: bool = False) -> None:
         """Matches what can be: frames of the first camera older than the newest frame of each other."""
-        names = sorted(self._waiting)
-        if len(names) < 2:
-            if names and len(self._waiting[names[0]]) > self.held:
-                self._waiting[names[0]] = self._waiting[names[0]][-self.held :]
+        reference, *others = self._waiting or ("",)
+        if not others:
+            if reference:
+                self._waiting[reference] = self._waiting[reference][-self.held :]
             return
-        reference, others = names[0], names[1:]
         mine = np.sort(self._waiting[reference])
+        if not len(mine):
+            return
         sorted_others = {name: np.sort(self._waiting[name]) for name in others}
         until = mine[-1] + 1 if end else min(int(times[-1]) for times in sorted_others.values() if len(times))
         if len(mine) > self.held:
@@ -189,16 +190,16 @@ class Frames:
     def finish(self) -> list[tuple[str, str, int, float, float, int]]:
         """Reference, other, frames, 95th percentile (s), worst (s), where (ns)."""
         self.match(end=True)
-        names = sorted(self._waiting)
+        reference, *others = self._waiting or ("",)
         found = []
-        for name in names[1:]:
+        for name in others:
             if name not in self._bins:
                 continue
             bins = self._bins[name]
             place = int(np.searchsorted(np.cumsum(bins), math.ceil(0.95 * int(bins.sum()))))
             worst, at = self._worst[name]
             p95 = min(_length(place), worst) if place else 0.0
-            found.append((names[0], name, self._frames[name], p95 / 1e9, worst / 1e9, at))
+            found.append((reference, name, self._frames[name], p95 / 1e9, worst / 1e9, at))
         return found
 
 

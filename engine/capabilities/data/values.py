@@ -82,20 +82,20 @@ class Signal:
 
     def _alike(self, data: Array, starts: Array, size: int, times: Array) -> None:
         """Messages of one size: layout by layout."""
-        columns = self._last.get(size)
-        while len(starts):
+        columns, rows = self._last.get(size), rows_of(data, starts, size)
+        while len(rows):
             if columns is not None:
-                same = columns.fit(data, starts)
-                if same.all():
-                    self._numbers(columns, data, starts, times)
+                same = columns.fit(rows)
+                if same is None:
+                    self._numbers(columns, rows, times)
                     return
                 if same.any():
-                    self._numbers(columns, data, starts[same], times[same])
-                    starts, times = starts[~same], times[~same]
-            columns = self._columns(bytes(data[starts[0] : starts[0] + size]))
+                    self._numbers(columns, rows[same], times[same])
+                    rows, times = rows[~same], times[~same]
+            columns = self._columns(rows[0].tobytes())
             if columns is None:
                 self.values.undecoded += 1
-                starts, times = starts[1:], times[1:]
+                rows, times = rows[1:], times[1:]
                 columns = self._last.get(size)
             else:
                 self._last[size] = columns
@@ -114,8 +114,8 @@ class Signal:
                 self.values.names = self._layouts[key].names  # type: ignore[union-attr]
         return self._layouts[key]
 
-    def _numbers(self, columns: _Columns, data: Array, starts: Array, times: Array) -> None:
-        finite, judged = columns.read(data, starts)
+    def _numbers(self, columns: _Columns, rows: Array, times: Array) -> None:
+        finite, judged = columns.read(rows)
         self._judge(judged, finite, times)
 
     def _json(self, data: Array, starts: Array, sizes: Array, times: Array) -> None:
@@ -148,12 +148,13 @@ class Signal:
     def _rows(self, rows: list[list[float]], when: list[int]) -> None:
         if rows:
             block = np.array(rows, dtype=np.float64)
-            self._judge(block, np.isfinite(block).all(axis=1), np.array(when, dtype=np.int64))
+            self._judge(block, _finite(block), np.array(when, dtype=np.int64))
 
-    def _judge(self, block: Array, finite: Array, times: Array) -> None:
+    def _judge(self, block: Array, finite: Array | None, times: Array) -> None:
+        """`finite`: which rows are numbers only, None for all of them."""
         values, n = self.values, len(block)
         values.messages += n
-        if not finite.all():
+        if finite is not None:
             self._not_finite(int(times[int(np.argmin(finite))]), int(np.count_nonzero(~finite)))
             block, times = block[finite], times[finite]
         if not len(block):
@@ -228,13 +229,11 @@ class _Columns:
 
     def __init__(self, layout: cdr.Layout, message: bytes, limits: Limits) -> None:
         order = "<" if layout.little else ">"
-        self._lengths = np.array(
-            [at + byte for at in layout.lengths for byte in range(4)], dtype=np.int64
-        )  # fmt: skip
-        self._equal = np.frombuffer(message, dtype=np.uint8)[self._lengths] if len(self._lengths) else None
+        places = [*range(4), *(at + byte for at in layout.lengths for byte in range(4))]
+        self._fixed = np.array(places, dtype=np.int64)
+        self._equal = np.frombuffer(message, dtype=np.uint8)[self._fixed]
         floats = [n for n in layout.numbers if n.code in ("f4", "f8") and _last(n.path) not in limits.ignored]
         self._floats = [(n, order + n.code) for n in floats]
-        self._head = np.frombuffer(message, dtype=np.uint8)[:4]
         chosen: Sequence[cdr.Numbers] = ()
         for field in limits.fields:
             chosen = [n for n in floats if _last(n.path) == field]
@@ -244,27 +243,39 @@ class _Columns:
         names = cdr.value_names(layout, message, chosen[0].path) if chosen else []
         self.names = tuple(names[:MAX_DIMS])
 
-    def fit(self, data: Array, starts: Array) -> Array:
-        """Which of the messages are laid out like this."""
-        same = (data[starts[:, None] + np.arange(4)] == self._head).all(axis=1)
-        if self._equal is not None:
-            same &= (data[starts[:, None] + self._lengths] == self._equal).all(axis=1)
-        return same
+    def fit(self, rows: Array) -> Array | None:
+        """Which of the messages are laid out like this; None for all of them."""
+        given = rows[:, self._fixed] == self._equal
+        return None if given.all() else given.all(axis=1)
 
-    def read(self, data: Array, starts: Array) -> tuple[Array, Array]:
-        """Which messages hold finite numbers only, and the numbers that are judged."""
-        finite = np.ones(len(starts), dtype=bool)
+    def read(self, rows: Array) -> tuple[Array | None, Array]:
+        """Which messages hold finite numbers only (None: all), and the numbers that are judged."""
+        finite = None
         judged = []
         for numbers, code in self._floats:
             width = numbers.count * int(code[-1])
-            raw = data[starts[:, None] + np.arange(numbers.offset, numbers.offset + width)]
-            block = np.ascontiguousarray(raw).view(code)
-            finite &= np.isfinite(block).all(axis=1)
+            block = np.ascontiguousarray(rows[:, numbers.offset : numbers.offset + width]).view(code)
+            good = _finite(block)
+            if good is not None:
+                finite = good if finite is None else finite & good
             if numbers.path in self._chosen:
                 judged.append(block.astype(np.float64))
         if not judged:
-            return finite, np.zeros((len(starts), 0))
+            return finite, np.zeros((len(rows), 0))
         return finite, judged[0] if len(judged) == 1 else np.concatenate(judged, axis=1)
+
+
+def rows_of(data: Array, starts: Array, size: int) -> Array:
+    """The `size` bytes from each of `starts`, as rows: copied whole, not byte by byte."""
+    if not len(starts) or size <= 0:
+        return np.zeros((len(starts), max(0, size)), dtype=np.uint8)
+    windows = np.lib.stride_tricks.as_strided(data, (len(data) - size + 1, size), (1, 1), writeable=False)
+    return windows[starts]
+
+
+def _finite(block: Array) -> Array | None:
+    good = np.isfinite(block)
+    return None if good.all() else good.all(axis=1)
 
 
 def _last(path: str) -> str:
