@@ -129,6 +129,8 @@ def _take(found: Signals, role: str, at: float, value: dict[str, Json]) -> bool:
         found.human.append((at, _word(value.get("phase")) in ("intervention", "recovery", "correction"), speed))
         if not found.task:
             found.task = _word(value.get("task"))
+    elif role == "event":
+        _take_event(found, at, value)
     elif role == "anomaly":
         found.anomaly.append((at, _number(value.get("score"))))
     elif role == "task":
@@ -137,6 +139,20 @@ def _take(found: Signals, role: str, at: float, value: dict[str, Json]) -> bool:
     elif role == "trouble" and _number(value.get("level")) >= 2:
         found.troubles.append((at, _word(value.get("name")), _word(value.get("message"))))
     return True
+
+
+def _take_event(found: Signals, at: float, value: dict[str, Json]) -> None:
+    """An event log's intervention, for recordings without a flag: begin and end, or a begin with its length."""
+    if _word(value.get("event") or value.get("kind")) != "intervention":
+        return
+    who, operator, link = _word(value.get("by")) or "human", _word(value.get("operator")), _number(value.get("link_ms"))
+    length = _number(value.get("duration_s"))
+    if value.get("phase") == "end":
+        found.intervention.append((at, False, who, operator, link))
+        return
+    found.intervention.append((at, True, who, operator, link))
+    if length > 0:
+        found.intervention.append((at + length, False, who, operator, link))
 
 
 def _word(value: Json) -> str:
