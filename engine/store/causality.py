@@ -86,9 +86,7 @@ def _received(row: Recorded, db: Cursor) -> None:
     said = "moved " + ", ".join(event.taken_by[:3]) if event.taken_by else "nothing in it waited for this"
     db.execute(_FATE, (row.seq, "", seq, "attached", row.run, "", said, row.at))
     if event.taken_by:
-        db.execute("select cause from run_threads where run = ?", (row.run,))
-        held = db.fetchone()
-        db.execute(_RUN, (row.run, held[0] if held else seq, seq))
+        db.execute(_RUN, (row.run, 0, seq))  # of a run that is known, only the latest changes
 
 
 def _emitted(row: Recorded, db: Cursor) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
+from engine.capabilities.events.rules import rules_of
+from engine.capabilities.events.times import next_time
 from engine.core.definition import Definition, FormField, Trigger
 from engine.hosts.clock import ScaledClock, VirtualClock
 from tests.unit.hosts.conftest import ANA, World, action_step, workflow
@@ -149,7 +153,9 @@ async def test_a_cron_line_rings_on_the_engines_clock(world: World) -> None:
     host = await world.open(clock=ScaledClock(start, time.time(), 600.0))
     await world.register(host, triggered(Trigger(cron="*/5 * * * *", with_={"robot": "${event.data.time}"})))
     await world.when(lambda: len(runs(world)) >= 3)
-    assert [inputs(world, run)["robot"][11:16] for run in runs(world)[:3]] == ["08:00", "08:05", "08:10"]
+    rung = [datetime.fromisoformat(inputs(world, run)["robot"]) for run in runs(world)[:3]]
+    assert all(moment.minute % 5 == 0 and moment.second == 0 for moment in rung)
+    assert [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(rung)] == [300.0, 300.0]
 
 
 @pytest.mark.parametrize(
@@ -185,3 +191,37 @@ async def test_daylight_saving_moves_the_time_not_the_hour_people_read(world: Wo
         "2026-10-25T08:30:00+01:00",
         "2026-10-26T08:30:00+01:00",
     ]
+
+
+@pytest.mark.parametrize(
+    ("cron", "rings"),
+    [
+        ("0 3 * * 1", "Mon Nov 02"),
+        ("0 3 * * 0", "Sun Nov 01"),
+        ("0 3 * * 7", "Sun Nov 01"),
+        ("0 3 * * mon-fri", "Mon Nov 02"),
+        ("0 3 5 * *", "Thu Nov 05"),
+        ("0 3 5 * 3", "Wed Nov 04"),
+        ("0 3 3 * 5", "Tue Nov 03"),
+    ],
+)
+def test_the_days_of_a_cron_line_are_those_of_crontab(cron: str, rings: str) -> None:
+    rule = rules_of(triggered(Trigger(cron=cron)))[0]
+    after = datetime(2026, 10, 31, 12, tzinfo=UTC).timestamp()
+    assert datetime.fromtimestamp(next_time(rule, after), UTC).strftime("%a %b %d %H:%M") == f"{rings} 03:00"
+
+
+async def test_a_rule_keeps_what_it_did_when_the_triggers_are_reordered(world: World) -> None:
+    world.act("one")
+    host = await world.open()
+    low, other = Trigger(event="low", dedupe="event.data.id"), Trigger(event="other")
+    await world.register(host, triggered(low))
+    await host.publish("low", {"id": "r1"}, id="e1", actor=ANA, source="site")
+    await world.when(lambda: len(runs(world)) == 1)
+    again = workflow(action_step("one"), name="flow", triggers=(other, low), inputs=ROBOT)
+    await world.register(host, msgspec.structs.replace(again, version=2))
+    await host.publish("low", {"id": "r1"}, id="e2", actor=ANA, source="site")
+    await host.publish("other", {}, id="e3", actor=ANA, source="site")
+    await world.when(lambda: len(runs(world)) == 2)
+    await asyncio.sleep(0.1)
+    assert [world.datas(run, "RunStarted")[0]["trigger"] for run in runs(world)] == ["event low", "event other"]
