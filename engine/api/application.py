@@ -173,6 +173,7 @@ class _Looking:
         reads = door.book.reads
         self.person, self.vault, self.now, self.policy = caller.person, door.vault, door.now, door.pack
         self.get, self.find, self.all, self.one = reads.get, reads.find, reads.reading.all, reads.reading.one
+        self.ports = door.ports
 
 
 def _of_subject(read: SubjectRead) -> Read:

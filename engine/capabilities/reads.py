@@ -17,6 +17,7 @@ class Look(Protocol):
 
     person: str
     vault: Vault
+    ports: Mapping[str, Any]
 
     def get(self, kind: str, id: str) -> Any | None: ...
     def find(

@@ -277,6 +277,16 @@ class CredentialView(View, frozen=True, kw_only=True):
     expires_at: float = 0.0
 
 
+class PackageChunk(View, frozen=True, kw_only=True):
+    """A part of an exported package, base64. `more`: ask again from `offset` plus what came."""
+
+    offset: int = 0
+    size: int = 0
+    data: str = ""
+    more: bool = False
+    digest: str = ""
+
+
 class AuthorityView(View, frozen=True, kw_only=True):
     """What a gateway has to trust: the CA's public key, and the list of certificates taken back."""
 

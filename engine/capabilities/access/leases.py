@@ -10,6 +10,7 @@ import asyncio
 from weakref import WeakKeyDictionary
 
 from engine.capabilities.access.entities import LIVE
+from engine.capabilities.fleet.robots import ensure_robot
 from engine.capabilities.ports import ActionError
 from engine.capabilities.records import Emit, Records
 from engine.contract.access import ControlLease
@@ -82,6 +83,7 @@ async def acquire(
             emit=(told,),
             facts={"zone_clear": zone_clear},
         )
+        await _on_robot(records, robot, mine.id if mode in HANDS else "", "")
         return active
 
 
@@ -99,3 +101,13 @@ async def end(records: Records, lease: str, *, to: str, reason: str) -> None:
             ),
         )
         await records.change("lease", lease, to=to, set={"reason": reason}, reason=reason, emit=told)
+        await _on_robot(records, found.robot, "", lease)
+
+
+async def _on_robot(records: Records, robot: str, lease: str, held: str) -> None:
+    """The robot's own record names the lease of the hand on it, so that nobody retires or reboots it meanwhile."""
+    record = await ensure_robot(records, robot)
+    if (lease and record.lease != lease) or (held and record.lease == held):
+        await records.change(
+            "robot", robot, set={"lease": lease}, reason="a hand on it" if lease else "no hand on it any more"
+        )
