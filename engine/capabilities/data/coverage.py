@@ -67,7 +67,7 @@ def matrix(
                 need=stratum.need,
                 waived=by if holds else "",
                 waived_until=until if holds else 0.0,
-            )  # fmt: skip
+            )
         )
     return sorted(cells, key=lambda cell: (not cell.short, cell.have - cell.need, cell.key))
 

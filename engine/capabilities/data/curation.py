@@ -99,7 +99,7 @@ def curate(
                 score=scores[one.id],
                 baseline=lengths[one.id],
                 baseline_keeps=one.id not in low_by_length,
-            )  # fmt: skip
+            )
         )
     return found
 

@@ -1,0 +1,120 @@
+"""The actions of Data To Training, by name. Each reads what is and does what is missing, so that asking again is safe."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from typing import Any
+
+from engine.capabilities.data import building, campaign, label_queue, train_actions, withdrawal
+from engine.capabilities.ports import Action, Param
+
+
+def _params(**types: str) -> dict[str, Param]:
+    return {name: Param(type=kind, required=False) for name, kind in types.items()}  # type: ignore[arg-type]
+
+
+_SNAPSHOT = {"snapshot": Param(type="string", description="A snapshot that is being built")}
+_COUNTS = _params(
+    snapshot="string", complete="boolean", left="integer", tasks="integer", done="integer", claimed="integer", dropped="integer",
+    sessions="integer", made="integer", at="number",
+)  # fmt: skip
+_TRAINED = _params(
+    training="string", state="string", recipe_digest="string", seed="integer", checkpoint="object", spent_s="number", metrics="object",
+    preemptions="integer", error="string", line="string",
+)  # fmt: skip
+
+
+def _action(name: str, run: Any, says: str, inputs: dict[str, Param], outputs: dict[str, Param]) -> Action:
+    return Action(name=name, run=run, description=says, inputs=inputs, outputs=outputs)
+
+
+def actions() -> Mapping[str, Action]:
+    listed = (
+        _action(
+            "data.open", campaign.open_campaign, "The dataset, and a snapshot that begins to be built.",
+            {"dataset": Param(type="string"), **_params(line="string", purpose="string", strata="array", label_schema="object", owner="string",
+             licence="string", region="string", reason="string")},
+            _params(snapshot="string", dataset="string", version="integer", before="string", line="string", poll_s="number", label_s="number",
+                    review_s="number", collect_s="number", signoff_s="number", decide_s="number"),
+        ),
+        _action(
+            "data.admit", campaign.admit, "Sessions named by people or corrections join.",
+            _SNAPSHOT | _params(sessions="array", corrections="array"),
+            _params(snapshot="string", usable="integer", joined="array", refused="array", funnel="object"),
+        ),
+        _action("data.queue", label_queue.queue, "Makes the label tasks that are missing.", _SNAPSHOT, _COUNTS),
+        _action("data.label_progress", label_queue.progress, "How far the labels are.", _SNAPSHOT, _COUNTS),
+        _action(
+            "data.drop_tasks", label_queue.drop, "Goes on without what is not labelled.", _SNAPSHOT,
+            _params(snapshot="string", dropped="integer", sessions="array"),
+        ),
+        _action(
+            "data.label_quality", label_queue.quality, "Agreement of people, and the audit sample.", _SNAPSHOT,
+            _params(snapshot="string", agreement="object", audits="integer", labels="integer"),
+        ),
+        _action(
+            "data.label_verdict", label_queue.verdict, "What agreement and audit say.", _SNAPSHOT,
+            _params(snapshot="string", complete="boolean", word="string", agreement="object", audit="object", sentence="string",
+                    worst="array", open="integer", at="number"),
+        ),
+        _action(
+            "data.relabel", label_queue.relabel, "Opens again what was in doubt.", _SNAPSHOT | _params(reason="string"),
+            _params(snapshot="string", sessions="array", count="integer"),
+        ),
+        _action(
+            "data.accept_labels", label_queue.accept, "The labels count from now on.", _SNAPSHOT | _params(by="array"),
+            _params(snapshot="string", labelled="integer", unlabelled="array"),
+        ),
+        _action(
+            "data.curate", building.curate_sessions, "Keeps or leaves out each session, with a reason code.", _SNAPSHOT,
+            _params(snapshot="string", curation="object", kept="integer", excluded="integer", funnel="object"),
+        ),
+        _action(
+            "data.coverage", building.cover, "The coverage matrix.", _SNAPSHOT,
+            _params(snapshot="string", short="boolean", short_count="integer", cells="array", cell_count="integer", n_eff="any", sentence="string"),
+        ),
+        _action(
+            "data.request_collection", building.request_collection, "Asks for recordings of short cells.", _SNAPSHOT,
+            _params(snapshot="string", collection="string", due_at="number", cells="array"),
+        ),
+        _action(
+            "data.waive", building.waive, "Short cells are accepted for a time.",
+            _SNAPSHOT | _params(by="array", reason="string", days="number"), _params(snapshot="string", waived="integer", until="number"),
+        ),
+        _action(
+            "data.freeze", building.freeze, "Split, checks, manifest, root digest.", _SNAPSHOT,
+            _params(snapshot="string", blocked="boolean", blockers="array", root_digest="string", evidence="object"),
+        ),
+        _action(
+            "data.finalize", building.finalize, "Immutable from now on, if it is what was signed.",
+            _SNAPSHOT | {"root_digest": Param(type="string"), **_params(gate="string", by="array")},
+            _params(snapshot="string", root_digest="string", episodes="integer", line="string", version="integer"),
+        ),
+        _action("data.abandon", building.abandon, "Closes what an unfinished campaign left open.", _params(reason="string"), _params(reason="string")),
+        _action(
+            "data.withdraw", withdrawal.withdraw, "Consent is withdrawn: sessions, snapshots, dependants.",
+            _params(subjects="array", sessions="array", reason="string"),
+            _params(sessions="array", session_count="integer", snapshots="array", snapshot_count="integer", dependants="array",
+                    dependant_count="integer", reason="string"),
+        ),
+        _action(
+            "training.submit", train_actions.submit, "Hands a finalized snapshot to the launcher.",
+            _SNAPSHOT | _params(recipe="object", seed="integer", base="string", pool="string", budget_s="number", attempt="integer", reason="string"),
+            _TRAINED,
+        ),
+        _action(
+            "training.follow", train_actions.follow, "Watches a training to its end; resumes it after a preemption.",
+            {"training": Param(type="string")}, _TRAINED,
+        ),
+        _action("training.stop", train_actions.stop, "Ends what this run still trains.", _params(reason="string"), _params(stopped="array")),
+    )  # fmt: skip
+    return {**_ingest(), **{action.name: action for action in listed}}
+
+
+def _ingest() -> Mapping[str, Action]:
+    """Those of intake and validation stand in a module of their own."""
+    name = f"{__package__}.actions_ingest"
+    found: Mapping[str, Action] = importlib.import_module(name).actions() if importlib.util.find_spec(name) else {}
+    return found
