@@ -1,4 +1,4 @@
-"""`qd history` and `qd events`: the record."""
+"""`qd history`: the record."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import msgspec
 
 from app import plain, soundness, wire
 from app.attach import Unreachable
-from app.cli.runs import follow as follow_events
 from app.cli.runs import line
 from app.cli.session import REFUSED, Session, address, options
 from app.home import candidates
-from engine.contract.runs import EventPage, EventView
+from engine.contract.runs import EventView
 from engine.contract.system import VerifyReport
 
 
@@ -73,31 +72,3 @@ def _print(rows: Iterator[bytes], *, plain_text: bool) -> None:
     for row in rows:
         event = read.decode(row)
         click.echo(line(event) if plain_text else plain.as_json(event, indent=False))
-
-
-@click.group()
-def events() -> None:
-    """Events: list, follow."""
-
-
-@events.command("ls")
-@click.option("--run", default="", help="One run alone.")
-@click.option("--after", type=click.IntRange(0), default=0, help="From this event on.")
-@click.option("--limit", type=click.IntRange(1), default=200, show_default=True)
-@options
-def ls(session: Session, run: str, after: int, limit: int) -> None:
-    """Events, in order."""
-    page = session.get("/v1/events", EventPage, run=run, after=after, limit=limit)
-    session.show(page, lambda: "\n".join(line(event) for event in page.rows) or "no events")
-
-
-@events.command()
-@click.option("--run", default="", help="One run alone.")
-@click.option("--after", default=-1, help="From this event on (default: from now on).")
-@options
-def follow(session: Session, run: str, after: int) -> None:
-    """Every event as it is recorded; JSON Lines with --json."""
-    from engine.contract.system import EngineStatus
-
-    start = session.get("/v1/status", EngineStatus).head if after < 0 else after
-    sys.exit(follow_events(session, run=run, after=start))

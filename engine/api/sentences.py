@@ -47,6 +47,7 @@ _NOISE = frozenset(
         "LockReleased",
         "StepDeferred",
         "StepLeft",
+        "EventRouted",
     }
 )
 
@@ -152,6 +153,12 @@ def _published(d: Data) -> tuple[str, str]:
     return _emitted({"event": d["event"], "subject": d.get("subject")})
 
 
+def _routed(d: Data) -> tuple[str, str]:
+    said = [f"{o['outcome']} {o.get('run') or ''} by {_cut(o['rule'], 80)}".replace("  ", " ") for o in d["outcomes"]]
+    limited = any("its limit is" in str(o.get("reason", "")) for o in d["outcomes"])
+    return f"{d['name']}: {_cut(', '.join(said))}", "warning" if limited else "info"
+
+
 def _plain(text: Callable[[Data], str], level: str = "info") -> Callable[[Data], tuple[str, str]]:
     return lambda d: (text(d), level)
 
@@ -249,6 +256,8 @@ _SENTENCES: dict[str, Callable[[Data], tuple[str, str]]] = {
     "EngineStopped": _plain(lambda d: "the engine stopped", "notice"),
     "WorkflowRegistered": _plain(lambda d: f"{d['workflow']} version {d['version']} is registered", "notice"),
     "EventPublished": _published,
+    "EventRouted": _routed,
+    "TriggerFailed": _plain(lambda d: f"the rule {_cut(d['trigger'], 80)} failed on an event{_because(d)}", "alarm"),
     "RecordChanged": _record_changed,
     "PayloadRedacted": _plain(lambda d: f"the payload of event {d['seq']} was redacted{_because(d)}", "warning"),
     "RunTimedOut": _plain(lambda d: "ran out of time", "alarm"),

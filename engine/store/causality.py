@@ -84,7 +84,8 @@ def _received(row: Recorded, db: Cursor) -> None:
         return  # a person's signal to this run alone
     seq = found[0]
     said = "moved " + ", ".join(event.taken_by[:3]) if event.taken_by else "nothing in it waited for this"
-    db.execute(_FATE, (row.seq, "", seq, "attached", row.run, "", said, row.at))
+    outcome = "attached" if event.taken_by else "ignored"
+    db.execute(_FATE, (row.seq, "", seq, outcome, row.run, "", said, row.at))
     if event.taken_by:
         db.execute(_RUN, (row.run, 0, seq))  # of a run that is known, only the latest changes
 
