@@ -17,8 +17,11 @@ from engine.contract.corrections import PHASES, Span
 
 Json = Any
 MOVES = 0.02
-"""m/s: slower is standing."""
-NEARER_M = 0.01
+"""m/s over half a second: slower is standing."""
+SMOOTH_S = 0.5
+NEARER_M = 0.02
+LEFT_M = 0.04
+"""Farther than this from the takeover is a place the robot had come from, not the one where it stuck."""
 MAX_SPANS = 40
 
 
@@ -61,25 +64,45 @@ def _speeds(signals: Signals) -> list[tuple[float, float]]:
 
 
 def _first_move(signals: Signals, t0: float, t1: float) -> float | None:
-    """When the person first moved the robot after taking over."""
-    commanded = [(at, speed) for at, human, speed in signals.human if human and t0 <= at <= t1]
-    moved = [(at, speed) for at, speed in _speeds(signals) if t0 < at <= t1]
-    for rows in (moved, commanded):
-        if rows:
-            return next((at for at, speed in rows if speed > MOVES), None)
-    return None
+    """When the person first moved the robot after taking over: the first half second in which it went somewhere, so that a
+    trembling sensor is no motion. Without positions, the first command of a person."""
+    after = [(at, place) for at, place in signals.positions if t0 <= at <= t1]
+    last = 0
+    for at, place in after:
+        while after[last][0] < at - SMOOTH_S:
+            last += 1
+        since, from_ = after[last]
+        if at - since >= SMOOTH_S / 2 and math.dist(place, from_) / (at - since) > MOVES:
+            return since
+    if after:
+        return None
+    return next((at for at, human, speed in signals.human if human and speed > MOVES and t0 <= at <= t1), None)
 
 
 def _back_on_path(signals: Signals, t0: float, t1: float, moved: float) -> float | None:
-    """When the robot was back nearest to where it had been on its own, before things went wrong; None if it never turned
-    back."""
-    before = [place for at, place in signals.positions if t0 - 8.0 <= at <= t0 - 1.5]
+    """When the robot was back nearest to where it had been on its own, before it came to where it was taken over; None if
+    it never turned back."""
+    there = _nearest(signals.positions, t0)
+    before = [place for at, place in signals.positions if t0 - 10.0 <= at < t0 and math.dist(place, there) > LEFT_M]
     after = [(at, place) for at, place in signals.positions if moved <= at <= t1]
     if not before or len(after) < 3:
         return None
     away = [(at, min(math.dist(place, known) for known in before)) for at, place in after]
-    nearest_at, nearest = min(away, key=lambda row: (row[1], row[0]))
-    return nearest_at if away[0][1] - nearest > NEARER_M and nearest_at > moved else None
+    nearest = min(distance for _, distance in away)
+    if away[0][1] - nearest <= NEARER_M:
+        return None
+    # the last moment on its old way, not the first touch of it: going back along it is all recovery
+    on_it = [at for at, distance in away if distance <= nearest + NEARER_M / 2]
+    turned = _farthest_back(after, there, on_it)
+    return turned if turned > moved else None
+
+
+def _farthest_back(
+    after: Sequence[tuple[float, tuple[float, float, float]]], there: tuple[float, float, float], on_it: Sequence[float]
+) -> float:
+    """Among the moments on the old way, the one farthest from where it went wrong: there the person turned to the task."""
+    moments = set(on_it)
+    return max((math.dist(place, there), at) for at, place in after if at in moments)[1]
 
 
 def features(signals: Signals, t0: float, t1: float) -> dict[str, float]:
