@@ -37,6 +37,7 @@ from engine.contract.system import ValidationFinding
 from engine.core.deciding import WindowState
 from engine.hosts.clock import RealClock, ScaledClock
 from engine.hosts.embedded import Host
+from engine.hosts.retention import Retention
 from engine.hosts.settings import Config
 from engine.jobs import FleetSync, Health, Soundness, lasting
 from engine.language import DefinitionError, Expressions, World, load, read
@@ -151,6 +152,7 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, door.stopping.set)
         tasks.append(asyncio.create_task(lasting("health", health.watch())))
+        tasks.append(asyncio.create_task(lasting("retention", Retention(host).run())))
         if host.journal.seq > FULL_AT_START:
             tasks.append(asyncio.create_task(lasting("verification", soundness.look())))
         if "fleet" in connections.ports and "updates" in connections.ports:

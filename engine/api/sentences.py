@@ -48,6 +48,7 @@ _NOISE = frozenset(
         "StepDeferred",
         "StepLeft",
         "EventRouted",
+        "BookkeepingSwept",
     }
 )
 
@@ -257,6 +258,9 @@ _SENTENCES: dict[str, Callable[[Data], tuple[str, str]]] = {
     "WorkflowRegistered": _plain(lambda d: f"{d['workflow']} version {d['version']} is registered", "notice"),
     "EventPublished": _published,
     "EventRouted": _routed,
+    "BookkeepingSwept": _plain(
+        lambda d: "swept old bookkeeping: " + ", ".join(f"{n} {table}" for table, n in d["rows"].items())
+    ),
     "TriggerFailed": _plain(lambda d: f"the rule {_cut(d['trigger'], 80)} failed on an event{_because(d)}", "alarm"),
     "RecordChanged": _record_changed,
     "PayloadRedacted": _plain(lambda d: f"the payload of event {d['seq']} was redacted{_because(d)}", "warning"),
