@@ -53,7 +53,7 @@ class Signal:
                 self._types = cdr.types_of(name, text.decode("utf-8", "replace"))
             except cdr.SchemaUnknown:
                 self._types = None
-        self.readable = encoding == "json" or self._types is not None
+        self.readable = encoding in ("json", "table") or self._types is not None
         self._layouts: dict[tuple[int, bytes], _Columns | None] = {}
         self._last: dict[int, _Columns] = {}
         self._sum: Array = None
@@ -144,6 +144,10 @@ class Signal:
             rows.append(numbers)
             when.append(time)
         self._rows(rows, when)
+
+    def block(self, block: Array, times: Array) -> None:
+        """Rows that are numbers already, as a table has them."""
+        self._judge(block, _finite(block), times)
 
     def _rows(self, rows: list[list[float]], when: list[int]) -> None:
         if rows:
