@@ -51,6 +51,12 @@ class Escalation(View, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Note(View, frozen=True, kw_only=True):
+    at: float
+    by: str
+    text: str
+
+
 class Part(View, frozen=True, kw_only=True):
     """What was exchanged. Serial numbers of what went out and what went in."""
 
@@ -143,6 +149,7 @@ class CaseView(RecordView, frozen=True, kw_only=True):
     calibration_before: str = ""
     calibration_after: str = ""
     photos: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     checklist: dict[str, bool] = {}
     checked_by: str = ""
     exposure: Exposure | None = None
