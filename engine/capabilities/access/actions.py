@@ -81,16 +81,12 @@ async def evaluate(context: Any, given: Input) -> Json:
     """The rules' answer on the facts as they are now; facts and answer are kept."""
     request = await _request(context, given["request"])
     found, seen, gathered = await _evaluated(context, request)
-    facts_kept = await asyncio.to_thread(
-        lambda: context.vault.put_bytes(
-            _canonical.encode(gathered), media=MEDIA, source="access", name=f"{request.id}.facts.json"
-        )
-    )
+    kept = await _keep(context, gathered, f"{request.id}.facts.json")
     robots = seen.robots
     until = context.now() + found.ttl_s
     request = await context.records.change(
         "access_request", request.id, to="evaluated",
-        set={"evaluation": found, "facts": facts_kept.digest, "sentence": wording.sentence(request, robots=robots, until=until)},
+        set={"evaluation": found, "facts": kept, "sentence": wording.sentence(request, robots=robots, until=until)},
         reason=f"{found.verdict}: {'; '.join(found.reasons[:3])}"[:500],
     )  # fmt: skip
     policy = context.policy("access")
@@ -105,7 +101,7 @@ async def evaluate(context: Any, given: Input) -> Json:
             "request": request.id, "shown": wording.shown(request.classification),
             "classification": request.classification, "rules": list(found.trace), "holds": list(found.holds),
             "less intrusive": [one.says for one in found.alternatives], "last 30 d": list(history),
-            "denials_30d": int(gathered["history"]["denials_30d"]), "facts": facts_kept.digest, "rule pack": found.pack,
+            "denials_30d": int(gathered["history"]["denials_30d"]), "facts": kept, "rule pack": found.pack,
             "site now": {key: gathered["teleop"][key] for key in ("robot", "mode", "online", "recording")} if request.sort == "teleop" else gathered["site"],
         },
     }  # fmt: skip
@@ -159,21 +155,23 @@ async def ready(context: Any, given: Input) -> Json:
             "why": request.state,
             "missing": [],
         }
-    found, _, _ = await _evaluated(context, request)
+    found, _, gathered = await _evaluated(context, request)
     agreed = set(request.evaluation.seats)
     if found.verdict == "deny":
         return {"ready": False, "denied": True, "why": "; ".join(found.reasons[:3]), "missing": list(found.reasons)}
     missing = [f"{one.rule} {one.says}" for one in found.trace if one.result in ("hold", "ask")]
     missing += [f"{seat} has to agree since the rules changed" for seat in found.seats if seat not in agreed]
-    set_ = {"evaluation": msgspec.structs.replace(found, seats=request.evaluation.seats)}
-    if missing:
-        reason = "; ".join(missing)[:500]
+    reason = "; ".join(missing)[:500]
+    if missing and (request.state != "held" or request.reason != reason):
+        set_ = await _looked_at(context, request, found, gathered)
         await context.records.change(
             "access_request", request.id, to="held", set=set_ | {"reason": reason}, reason=reason
         )
-    elif request.state == "held":
+    elif not missing:
+        set_ = await _looked_at(context, request, found, gathered)
+        word = "everything is there now" if request.state == "held" else "everything it needs is there"
         await context.records.change(
-            "access_request", request.id, to="approved", set=set_ | {"reason": ""}, reason="everything is there now"
+            "access_request", request.id, to="approved", set=set_ | {"reason": ""}, reason=word
         )
     return {"ready": not missing, "denied": False, "why": "; ".join(missing), "missing": missing}
 
@@ -301,18 +299,14 @@ async def record(context: Any, given: Input) -> Json:
     review, due = _review(policy, request, grant, bool(given.get("foreign")))
     if request.state == "granted" or (given.get("foreign") and request.state == "submitted"):
         document = filing.record(request, grant, person=people.entry_of(policy, request.requester), at=context.now())
-        kept = await asyncio.to_thread(
-            lambda: context.vault.put_bytes(
-                _canonical.encode(document), media=MEDIA, source="access", name=f"{request.id}.record.json"
-            )
-        )
-        set_ = {"record": kept.digest, "review": review, "ended": grant.state if grant else "elsewhere"}
+        kept = await _keep(context, document, f"{request.id}.record.json")
+        set_ = {"record": kept, "review": review, "ended": grant.state if grant else "elsewhere"}
         if request.state == "submitted":
             await context.records.change(
                 "access_request", request.id, to="granted", reason="taken elsewhere by break-glass"
             )
         request = await context.records.change(
-            "access_request", request.id, to="recorded", set=set_, reason=f"kept as {kept.digest[:19]}"
+            "access_request", request.id, to="recorded", set=set_, reason=f"kept as {kept[:19]}"
         )
     told = {
         "record": request.record, "review": review, "review_s": due, "excess": list(grant.used.excess) if grant else [],
@@ -381,6 +375,27 @@ async def withdraw(context: Any, given: Input) -> Json:
     if request.state in ("submitted", "classified", "evaluated", "needs_info", "approved", "held"):
         await context.records.change("access_request", request.id, to="withdrawn", set={"reason": why}, reason=why)
     return {"request": request.id}
+
+
+async def _looked_at(
+    context: Any, request: AccessRequest, found: Evaluation, gathered: dict[str, Json]
+) -> dict[str, Json]:
+    """A later evaluation with the facts it rests on; who had to agree stays what was decided on."""
+    kept = await _keep(context, gathered, f"{request.id}.facts.json")
+    return {
+        "evaluation": msgspec.structs.replace(
+            found, seats=request.evaluation.seats, verdict=request.evaluation.verdict
+        ),
+        "facts": kept,
+    }
+
+
+async def _keep(context: Any, document: Json, name: str) -> str:
+    """Keeps a document as evidence; its digest."""
+    kept = await asyncio.to_thread(
+        lambda: context.vault.put_bytes(_canonical.encode(document), media=MEDIA, source="access", name=name)
+    )
+    return str(kept.digest)
 
 
 async def _evaluated(context: Any, request: AccessRequest) -> tuple[Evaluation, facts.Found, dict[str, Json]]:
