@@ -110,8 +110,10 @@ def _frames(folder: Path, episode: dict[str, Any]) -> Iterator[Frame]:
 
 
 def steps_of(path: Path, episode: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The steps of a recording, whatever it is kept in."""
-    if path.suffix == ".mcap":
+    """The steps of a recording, told by its first bytes what it is kept in: names say nothing."""
+    with path.open("rb") as opened:
+        head = opened.read(8)
+    if head.startswith(b"\x89MCAP0"):
         from mcap.reader import make_reader
 
         start, end = episode.get("start_s"), episode.get("end_s")
@@ -122,7 +124,7 @@ def steps_of(path: Path, episode: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 at = (message.log_time - first) / 1e9
                 if (start is None or at >= start) and (end is None or at <= end):
                     yield json.loads(message.data)
-    elif path.suffix == ".parquet":
+    elif head.startswith(b"PAR1"):
         from pyarrow import parquet  # type: ignore[import-untyped, unused-ignore]
 
         table = parquet.read_table(path)

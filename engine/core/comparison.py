@@ -12,7 +12,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct, field
@@ -100,7 +100,7 @@ class _Task(Struct):
     counts: dict[str, tuple[float, int]] = field(default_factory=dict)
 
 
-def compare(trials: Iterable[Half], plan: Plan, tasks: Sequence[str], seeds: dict[str, Sequence[int]]) -> Found:
+def compare(trials: Iterable[Half], plan: Plan, tasks: Sequence[str], seeds: Mapping[str, Sequence[int]]) -> Found:
     """Judges. `tasks` in the pack's order; `seeds` gives each task's seeds in the order of the plan."""
     given = list(trials)
     excluded = sum(1 for one in given if one.excluded)
