@@ -373,13 +373,13 @@ async def foresee_revoke(desk: Desk, artifact: ArtifactView, args: RevokeArgs) -
 
 
 VERBS: tuple[DeskVerb, ...] = (
-    DeskVerb(name="model.keep", args=KeepArgs, says="keep a file", do=keep),
+    DeskVerb(name="candidate.keep", args=KeepArgs, says="keep a file", do=keep),
     DeskVerb(name="candidate.register", args=RegisterArgs, says="register a candidate", do=register),
     DeskVerb(name="candidate.more", args=MoreArgs, says="add trials to a candidate", do=more, kind="candidate"),
     DeskVerb(name="candidate.reopen", args=ReopenArgs, says="ask for an approval again", do=reopen, kind="candidate"),
     DeskVerb(name="candidate.enter", args=EnterArgs, says="enter a trial on hardware", do=enter, kind="candidate"),
     DeskVerb(name="candidate.hardware_done", args=DoneArgs, says="end the trials on hardware", do=hardware_done, kind="candidate"),
-    DeskVerb(name="trial.exclude", args=ExcludeArgs, says="leave a trial out", do=exclude, kind="trial", foresee=foresee_exclude),
+    DeskVerb(name="candidate.exclude", args=ExcludeArgs, says="leave a trial out", do=exclude, kind="trial", foresee=foresee_exclude),
     DeskVerb(name="pack.add", args=PackArgs, says="add an evaluation pack", do=add_pack),
     DeskVerb(name="pack.case", args=CaseArgs, says="add a case to an evaluation pack", do=add_case, kind="pack"),
     DeskVerb(name="pack.lock", args=LockArgs, says="lock an evaluation pack", do=lock_pack, kind="pack"),
