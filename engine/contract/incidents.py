@@ -245,7 +245,6 @@ class IncidentDetail(View, frozen=True, kw_only=True):
     rule: StandingRuleView | None = None
     gate: str = ""
     gate_question: str = ""
-    gate_digest: str = ""
     verbs: dict[str, str] = {}
     regimes: tuple[Clock, ...] = ()
     """The clocks that could be started, with what they ask for."""

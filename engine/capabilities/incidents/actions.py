@@ -20,14 +20,26 @@ _TOLD = _params(
     site="string", state="string", sites="array", reason="string",
 )  # fmt: skip
 
+_TIMES = _params(
+    ack_s="number", ack_second_s="number", ack_manager_s="number", ack_rounds="number", contain_s="number", contain_every_s="number",
+    decide_s="number", update_every_s="number", verify_every_s="number", verify_for_s="number", monitor_every_s="number",
+    monitor_for_s="number", review_s="number", breakglass_review_s="number", follow_up_wait_s="number", hold_release_s="number",
+    rule_every_s="number", rule_s="number",
+)  # fmt: skip
 
-def _action(name: str, run: Any, says: str, *, takes: Any = None, gives: Any = None, effect: Any = "idempotent") -> Action:
+
+def _action(
+    name: str, run: Any, says: str, *, takes: Any = None, gives: Any = None, effect: Any = "idempotent"
+) -> Action:
     return Action(name=name, run=run, effect=effect, description=says, inputs=_ID | (takes or {}), outputs=gives or {})
 
 
 def actions() -> Mapping[str, Action]:
     """By name."""
     listed = (
+        Action(name="incident.policy", run=closing.policy, effect="read", description="The times that hold for this run.", outputs=_TIMES),
+        _action("incident.recurs", closing.recurs, "It is not over.", takes=_params(reason="string"), gives=_params(incident="string")),
+        _action("incident.rule-withdraw", closing.rule_withdraw, "Robots given up by a person.", takes=_params(rule="string", by="array", reason="string"), gives=_params(incident="string", ending="string")),
         Action(
             name="incident.open", run=declaring.open_, description="The incident's record: a person's, or a new one from what triggered it.",
             inputs=_params(

@@ -52,7 +52,11 @@ async def follow(context: Context, given: Input) -> Json:
             refs.append(FollowUpRef(id=made.id, what=what))
             have.add((what, made.id))
     await amend(
-        context.records, incident.id, lambda one: {"follow_ups": plain(refs)}, at=now, what=f"{len(refs)} follow-ups written down"
+        context.records,
+        incident.id,
+        lambda one: {"follow_ups": plain(refs)},
+        at=now,
+        what=f"{len(refs)} follow-ups written down",
     )
     return {"follow_ups": [ref.id for ref in refs], "cases": len(left)}
 
@@ -63,7 +67,7 @@ async def resolve(context: Context, given: Input) -> Json:
     incident = await incident_of(context, given["incident"])
     out = [name for name in incident.drained if incident.decision is None or incident.decision.option != "restrict"]
     mended = {name for name, version in incident.after.items() if version != incident.version}
-    back = await let_back(context.records, [n for n in out if n in mended or not incident.version], incident.id, f"incident {incident.id} is resolved")  # fmt: skip
+    back = await let_back(context.records, [n for n in out if n in mended or not incident.version], incident.id, f"incident {incident.id} is resolved", gate=_gate(incident), by=_by(incident))  # fmt: skip
     incident = await amend(
         context.records,
         incident.id,
@@ -74,6 +78,14 @@ async def resolve(context: Context, given: Input) -> Json:
         emit=(Emit("qd.incident.resolved", {"incident": incident.id, "version": incident.version, "line": incident.line, "sev": incident.sev}),),
     )  # fmt: skip
     return {"incident": incident.id, "back": back, "follow_ups": [ref.id for ref in incident.follow_ups]}
+
+
+def _gate(incident: IncidentView) -> str:
+    return incident.decision.gate if incident.decision else ""
+
+
+def _by(incident: IncidentView) -> tuple[str, ...]:
+    return incident.decision.by if incident.decision else ()
 
 
 async def reviewed(context: Context, given: Input) -> Json:
@@ -98,7 +110,9 @@ async def close(context: Context, given: Input) -> Json:
     found = await context.records.find("followup", state="open", where={"incident": incident.id}, limit=1000)
     left = [f"{one.id} {one.what}" for one in found]
     if left:
-        raise ActionError("FollowUpsOpen", f"{len(left)} follow-ups are not filed: {', '.join(left[:5])}", retryable=False)
+        raise ActionError(
+            "FollowUpsOpen", f"{len(left)} follow-ups are not filed: {', '.join(left[:5])}", retryable=False
+        )
     await amend(
         context.records,
         incident.id,
@@ -107,7 +121,9 @@ async def close(context: Context, given: Input) -> Json:
         what="closed",
         to="closed",
         facts={"open_follow_ups": []},
-        emit=(Emit("qd.incident.closed", {"incident": incident.id, "version": incident.version, "line": incident.line}),),
+        emit=(
+            Emit("qd.incident.closed", {"incident": incident.id, "version": incident.version, "line": incident.line}),
+        ),
     )
     return {"incident": incident.id, "ending": "closed"}
 
@@ -116,7 +132,14 @@ async def false_alarm(context: Context, given: Input) -> Json:
     """It was none. What it took out goes back; what it saw is kept, to tune what raised it."""
     now, by = context.now(), [str(one) for one in given.get("by") or ()]
     incident = await incident_of(context, given["incident"])
-    await let_back(context.records, list(incident.drained), incident.id, f"incident {incident.id} was a false alarm")
+    await let_back(
+        context.records,
+        list(incident.drained),
+        incident.id,
+        f"incident {incident.id} was a false alarm",
+        gate="false alarm",
+        by=by,
+    )
     await amend(
         context.records,
         incident.id,
@@ -150,9 +173,19 @@ async def note(context: Context, given: Input) -> Json:
         return fields
 
     incident = await amend(
-        context.records, given["incident"], change, at=now, who=", ".join(by) or "engine", what=str(given.get("what") or "")
+        context.records,
+        given["incident"],
+        change,
+        at=now,
+        who=", ".join(by) or "engine",
+        what=str(given.get("what") or ""),
     )
-    return {"incident": incident.id, "ic": incident.ic, "draft": incident.draft, "round": int(given.get("round") or 0) + 1}
+    return {
+        "incident": incident.id,
+        "ic": incident.ic,
+        "draft": incident.draft,
+        "round": int(given.get("round") or 0) + 1,
+    }
 
 
 async def stand(context: Context, given: Input) -> Json:
@@ -171,6 +204,49 @@ async def stand(context: Context, given: Input) -> Json:
     }  # fmt: skip
 
 
+TIMES = (
+    "ack", "ack_second", "ack_manager", "contain", "contain_every", "decide", "update_every", "verify_every", "monitor_every",
+    "review", "breakglass_review", "follow_up_wait", "hold_release", "rule_every",
+)  # fmt: skip
+
+
+async def policy(context: Context, given: Input) -> Json:
+    """The times that hold for this run, in seconds: what is changed later changes no run under way."""
+    found = context.policy("hotfix")
+    times = {f"{name}_s": float(found[name]) for name in TIMES}
+    return times | {
+        "verify_for_s": float(found["verify_for"]), "monitor_for_s": float(found["monitor_for"]), "rule_s": float(found["rule_for"]),
+        "ack_rounds": float(found["ack_rounds"]),
+    }  # fmt: skip
+
+
+async def recurs(context: Context, given: Input) -> Json:
+    """It is not over: back to mending, with the decision taken back."""
+    incident = await amend(
+        context.records,
+        given["incident"],
+        lambda one: {"decision": None, "chosen": "", "phase": "weighing options"},
+        at=context.now(),
+        what=str(given.get("reason") or "it came back"),
+        to="mitigating",
+        emit=(Emit("qd.incident.updated", {"incident": given["incident"], "what": str(given.get("reason") or "it came back")}),),
+    )  # fmt: skip
+    return {"incident": incident.id}
+
+
+async def rule_withdraw(context: Context, given: Input) -> Json:
+    """The robots it waits for are given up by a person."""
+    by = [str(one) for one in given.get("by") or ()]
+    found = await context.records.find("standing_rule", where={"incident": given["incident"]}, state="active", limit=10)
+    for rule in found:
+        if not given.get("rule") or rule.id == given["rule"]:
+            await context.records.change(
+                "standing_rule", rule.id, to="withdrawn", reason=str(given.get("reason") or "given up"),
+                facts={"person": by[0] if by else ""},
+            )  # fmt: skip
+    return {"incident": given["incident"], "ending": "withdrawn"}
+
+
 # -- holds ------------------------------------------------------------------------------------------------------------
 
 
@@ -186,7 +262,9 @@ async def release_hold(context: Context, given: Input) -> Json:
         reason=str(given.get("reason") or "released"), facts={"gate": gate, "people": by},
         emit=(Emit("qd.hold.released", {"hold": hold.id, "robot": hold.robot, "incident": hold.incident, "by": by}),),
     )  # fmt: skip
-    back = await let_back(context.records, [hold.robot], hold.id, f"hold {hold.id} released by {', '.join(by)}")
+    back = await let_back(
+        context.records, [hold.robot], hold.id, f"hold {hold.id} released by {', '.join(by)}", gate=gate, by=by
+    )
     if hold.incident and await context.records.get("incident", hold.incident) is not None:
         await amend(context.records, hold.incident, lambda one: {"holds": [h for h in one.holds if h != hold.id]}, at=context.now(), who=", ".join(by), what=f"hold {hold.id} on {hold.robot} released")  # fmt: skip
     return {"hold": hold.id, "robot": hold.robot, "back": back, "ending": "released"}
@@ -213,7 +291,9 @@ async def rule_look(context: Context, given: Input) -> Json:
         elif not offline(robot):
             where = stands(robot, reports.get(name), rule.version)
             if where == "affected":
-                drained += await keep_out(context.records, [name], rule.incident, f"{rule.id}: came back with {rule.version}")
+                drained += await keep_out(
+                    context.records, [name], rule.incident, f"{rule.id}: came back with {rule.version}"
+                )
                 fresh.append((name, f"came back with {rule.version}: out of dispatch"))
             elif not where:
                 fresh.append((name, f"came back with {robot.version}"))
@@ -279,7 +359,11 @@ async def broke(context: Context, given: Input) -> Json:
             ),
         ),
     )  # fmt: skip
-    return {"incident": incident.id, "by": by, "option": incident.decision.option if incident.decision else incident.chosen}
+    return {
+        "incident": incident.id,
+        "by": by,
+        "option": incident.decision.option if incident.decision else incident.chosen,
+    }
 
 
 async def glass_reviewed(context: Context, given: Input) -> Json:

@@ -123,7 +123,12 @@ async def options(context: Context, given: Input) -> Json:
     await amend(
         context.records,
         incident.id,
-        lambda one: {"options": plain(rows), "options_at": now, "previous": ground.previous, "phase": "waiting for a choice"},
+        lambda one: {
+            "options": plain(rows),
+            "options_at": now,
+            "previous": ground.previous,
+            "phase": "waiting for a choice",
+        },
         at=now,
         what=f"options: {', '.join(f'{row.kind} {len(row.covered)}/{row.of}' for row in rows if row.feasible) or 'none feasible'}",
     )
@@ -137,7 +142,11 @@ async def choose(context: Context, given: Input) -> Json:
     rows = matrix(await _ground(context, incident))
     row = next((one for one in rows if one.kind == kind), None)
     if row is None or not row.feasible:
-        why = f"{kind} is no option" if row is None else f"{row.title} is not feasible: {row.note or 'it reaches no robot'}"
+        why = (
+            f"{kind} is no option"
+            if row is None
+            else f"{row.title} is not feasible: {row.note or 'it reaches no robot'}"
+        )
         await amend(context.records, incident.id, lambda one: {"options": plain(rows), "options_at": now, "chosen": ""}, at=now, what=why)  # fmt: skip
         raise ActionError("NotFeasible", why, retryable=False)
     digest = digest_of({"incident": incident.id, "option": kind, "version": row.version, "robots": sorted(row.covered)})
@@ -187,7 +196,9 @@ async def authorise(context: Context, given: Input) -> Json:
     await amend(
         context.records,
         incident.id,
-        lambda one: {"decision": plain(made), "phase": "executing"} | ({"break_glass_by": ", ".join(by)} if broke else {}),
+        lambda one: (
+            {"decision": plain(made), "phase": "executing"} | ({"break_glass_by": ", ".join(by)} if broke else {})
+        ),
         at=now,
         what=f"{decision.option} of {len(decision.robots)} robots: {words}",
         emit=(Emit("qd.incident.updated", {"incident": incident.id, "what": words, "option": decision.option}),),
@@ -217,7 +228,11 @@ def _differences(
             found.append(f"{name}: {held[name]}")
         elif robot is None:
             found.append(f"{name} is no longer in the fleet")
-        elif decision.option in INSTALLS and not offline(robot) and robot.version not in (incident.version, decision.version, ""):
+        elif (
+            decision.option in INSTALLS
+            and not offline(robot)
+            and robot.version not in (incident.version, decision.version, "")
+        ):
             found.append(f"{name} runs {robot.version}, not {incident.version}")
     return found
 

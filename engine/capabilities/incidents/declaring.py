@@ -16,10 +16,11 @@ from typing import Any
 
 import msgspec
 
+from engine.capabilities.desk import Desk
 from engine.capabilities.incidents.reading import amend, incident_of, plain, robots_of, seen, standing
-from engine.capabilities.incidents.robots import keep_out, let_back
+from engine.capabilities.incidents.robots import keep_out
 from engine.capabilities.incidents.scope import standing as stands
-from engine.capabilities.ports import ActionError, Context, InDoubt, Robot, Updates
+from engine.capabilities.ports import ActionError, Context, Fleet, InDoubt, Robot, Updates
 from engine.capabilities.records import Emit
 from engine.capabilities.rollout.eligibility import offline
 from engine.contract.incidents import IncidentView
@@ -90,14 +91,21 @@ async def triage(context: Context, given: Input) -> Json:
 
 
 async def contain(context: Context, given: Input) -> Json:
-    """One look: withdraws what was told and has not begun, takes robots out of dispatch, says what still moves.
-
-    Contained is said only after a look that found nothing left to withdraw.
-    """
-    policy, now = context.policy("hotfix"), context.now()
+    """One look, at the severity's own measure. Contained is said only after a look that found nothing to withdraw."""
     incident = await incident_of(context, given["incident"])
-    robots, reports = await standing(context)
-    updates: Updates = context.port("updates")
+    drain = 0 < incident.sev <= int(context.policy("hotfix")["severity"]["drain_from"])
+    return await stop_spread(context, incident, key=context.key, drain=drain)
+
+
+async def stop_spread(asker: Context | Desk, incident: IncidentView, *, key: str, drain: bool) -> dict[str, Json]:
+    """Withdraws what was told and has not begun, takes robots out of service if `drain`, says what still moves.
+
+    What is installing can't be stopped: it finishes, and is named.
+    """
+    updates: Updates = asker.port("updates")
+    fleet: Fleet = asker.port("fleet")
+    robots = {robot.id: robot for robot in await fleet.robots()}
+    reports = {report.robot: report for report in await updates.reports()}
     told: list[str] = []
     moving: list[str] = []
     on_it: list[str] = []
@@ -107,19 +115,18 @@ async def contain(context: Context, given: Input) -> Json:
             on_it.append(name)
         elif incident.version and report is not None and report.desired == incident.version and report.state != "done":
             (moving if report.state in ("downloading", "installing") else told).append(name)
+    withdrawn = 0
     if told:
         try:
-            stopped = await updates.withdraw(told, key=context.key)
+            stopped = await updates.withdraw(told, key=f"{key}/withdraw")
         except InDoubt:
             stopped = ()  # the next look reads from the owner who still has it as a target
         told = sorted(set(told) - set(stopped))
         withdrawn = len(stopped)
-    else:
-        withdrawn = 0
     drained: list[str] = []
-    if 0 < incident.sev <= int(policy["severity"]["drain_from"]):
+    if drain:
         out = sorted({*on_it, *incident.involved})
-        drained = await keep_out(context.records, out, incident.id, f"incident {incident.id}: {incident.title}")
+        drained = await keep_out(asker.records, out, incident.id, f"incident {incident.id}: {incident.title}"[:300])
     parts = [f"{len(on_it)} robots run it" if incident.version else "no version is named"]
     everyone = sorted({*incident.drained, *drained})
     if everyone:
@@ -129,14 +136,14 @@ async def contain(context: Context, given: Input) -> Json:
     if told:
         parts.append(f"{len(told)} could still begin")
     sentence = ", ".join(parts)
-    contained = not told and not withdrawn
     if drained or withdrawn or sentence != incident.containment:
         await amend(
-            context.records, incident.id, lambda one: {"containment": sentence, "drained": everyone}, at=now, what=sentence
-        )
+            asker.records, incident.id, lambda one: {"containment": sentence, "drained": sorted({*one.drained, *drained})},
+            at=asker.now(), what=sentence,
+        )  # fmt: skip
     return {
-        "contained": contained, "told": told[:50], "moving": moving[:50], "on_version": len(on_it), "drained": len(everyone),
-        "withdrawn": withdrawn, "sentence": sentence, "at": now,
+        "contained": not told and not withdrawn, "told": told[:50], "moving": moving[:50], "on_version": len(on_it),
+        "drained": len(everyone), "withdrawn": withdrawn, "sentence": sentence, "at": asker.now(),
     }  # fmt: skip
 
 
@@ -174,7 +181,9 @@ async def preserve(context: Context, given: Input) -> Json:
     for number, name in enumerate(chosen, 1):
         context.heartbeat({"done": number - 1, "of": len(chosen), "unit": "robots", "what": f"keeping {name}"})
         robot = robots.get(name)
-        body = await _bundle(context, incident, name, robot, reports.get(name), releases, rules)
+        body = await _bundle(
+            context, incident, name, robot=robot, report=reports.get(name), releases=releases, rules=rules
+        )
         data = msgspec.json.format(msgspec.json.encode(body, order="deterministic"), indent=1)
         item = await asyncio.to_thread(
             context.vault.put_bytes, data, media="application/json", source=name, name=f"{incident.id} {name}"
@@ -184,7 +193,6 @@ async def preserve(context: Context, given: Input) -> Json:
         hold = holds[name]
         await context.records.change("hold", hold, set={"bundle": item.digest}, reason="evidence is kept")
         if not legal:
-            await let_back(context.records, [name], hold, f"evidence of {name} is kept")
             await context.records.change(
                 "hold", hold, to="released", set={"released_why": "evidence is kept", "released_at": context.now()},
                 reason="evidence is kept", facts={"bundle": item.digest},
@@ -192,7 +200,9 @@ async def preserve(context: Context, given: Input) -> Json:
             )  # fmt: skip
         await _protect(context, item.digest, incident.id)
     context.heartbeat({"done": len(chosen), "of": len(chosen), "unit": "robots", "what": "kept"})
-    what = f"evidence of {len(kept)}/{len(chosen)} robots kept" + (f"; not had: {', '.join(missing)}" if missing else "")
+    what = f"evidence of {len(kept)}/{len(chosen)} robots kept" + (
+        f"; not had: {', '.join(missing)}" if missing else ""
+    )
     await amend(
         context.records,
         incident.id,
@@ -234,7 +244,7 @@ async def _holds(context: Context, incident: IncidentView, chosen: list[str], *,
             emit=(Emit("qd.hold.placed", {"robot": name, "incident": incident.id, "purpose": "legal" if legal else "preserve"}),),
         )  # fmt: skip
         found[name] = hold.id
-        if hold.state == "active":
+        if hold.state == "active" and legal:
             await keep_out(context.records, [name], hold.id, f"hold {hold.id}: {incident.title}")
     return found
 
@@ -243,6 +253,7 @@ async def _bundle(
     context: Context,
     incident: IncidentView,
     name: str,
+    *,
     robot: Robot | None,
     report: Any,
     releases: Mapping[str, str],
@@ -279,8 +290,13 @@ async def _bundle(
 async def _protect(context: Context, digest: str, incident: str) -> None:
     """Puts the incident's hold on the evidence itself, so that no retention sweep takes it."""
     for _ in range(40):
-        if await context.records.get("evidence", digest) is not None:
-            await context.records.change("evidence", digest, set={"legal_hold": incident}, reason=f"incident {incident}")
+        kept = await context.records.get("evidence", digest)
+        if kept is not None and kept.state == "held":
+            return
+        if kept is not None:
+            await context.records.change(
+                "evidence", digest, set={"legal_hold": incident}, reason=f"incident {incident}"
+            )
             return
         await asyncio.sleep(0.025)  # its record is written by the keeper, a moment after the bytes
 

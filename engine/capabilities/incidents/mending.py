@@ -42,7 +42,12 @@ async def wave(context: Context, given: Input) -> Json:
         "min_tasks": policy["wave_min_tasks"], "min_executed": 1,
     }  # fmt: skip
     started = Wave(
-        number=number, option=decision.option, version=decision.version, robots=len(decision.robots), state="running", at=now
+        number=number,
+        option=decision.option,
+        version=decision.version,
+        robots=len(decision.robots),
+        state="running",
+        at=now,
     )
     await amend(
         context.records,
@@ -67,7 +72,9 @@ async def waved(context: Context, given: Input) -> Json:
     done, left, robots = await _where(context, incident)
     failed = str(given.get("failed") or "")
     state = "failed" if failed else "done" if not left else "done except"
-    sentence = f"{len(done)} of {len(done) + len(left)} robots report {_target(incident)}" + (f"; {failed}" if failed else "")
+    sentence = f"{len(done)} of {len(done) + len(left)} robots report {_target(incident)}" + (
+        f"; {failed}" if failed else ""
+    )
 
     def finished(one: IncidentView) -> dict[str, Json]:
         waves = list(one.waves)
@@ -140,7 +147,11 @@ async def verify(context: Context, given: Input) -> Json:
     if verified or worse:
         after = {name: robots[name].version for name in incident.before if name in robots}
         if option in INSTALLS and verified:
-            await let_back(context.records, done, incident.id, f"incident {incident.id}: mended")
+            decision = incident.decision
+            await let_back(
+                context.records, done, incident.id, f"incident {incident.id}: mended",
+                gate=decision.gate if decision else "", by=decision.by if decision else (),
+            )  # fmt: skip
         await amend(
             context.records,
             incident.id,
@@ -217,7 +228,11 @@ async def _recovery(
     mended = [robots[name] for name in names if name in robots]
     if not mended or begun >= now:
         return 0.0, "", None, None
-    others = [r for r in compared(robots, [*incident.before, *incident.affected], incident.version) if r.id not in incident.before]
+    others = [
+        r
+        for r in compared(robots, [*incident.before, *incident.affected], incident.version)
+        if r.id not in incident.before
+    ]
     try:
         found = await seen(context, [*mended, *others], dict.fromkeys((r.id for r in (*mended, *others)), begun))
     except ActionError as error:
@@ -228,7 +243,9 @@ async def _recovery(
     ratio = rate_ratio(k, n, kb, nb)
     if ratio.low is None:
         upper = rate_upper(k, n) if n > 0 else math.inf
-        said = f"{k} events in {n:.0f} h" + (f", at most {100 * upper:.1f}/100h at 95 %" if math.isfinite(upper) else "")
+        said = f"{k} events in {n:.0f} h" + (
+            f", at most {100 * upper:.1f}/100h at 95 %" if math.isfinite(upper) else ""
+        )
         return n, said, None, None
     high = ratio.high if ratio.high is not None and math.isfinite(ratio.high) else None
     shown = f"{high:.1f}" if high is not None else "?"

@@ -19,7 +19,14 @@ from engine.capabilities.rollout.undo import phrase as typed
 from engine.contract.incidents import OPTION_KINDS, OptionRow
 
 Json = Any
-WORDS = {"rollback": "rollback", "forward": "forward", "hotfix": "hotfix", "config": "config", "restrict": "restrict", "monitor": "monitor"}
+WORDS = {
+    "rollback": "rollback",
+    "forward": "forward",
+    "hotfix": "hotfix",
+    "config": "config",
+    "restrict": "restrict",
+    "monitor": "monitor",
+}
 
 
 class Ground(Struct, frozen=True, kw_only=True):
@@ -60,7 +67,9 @@ def matrix(ground: Ground) -> tuple[OptionRow, ...]:
 
 def previous_of(version: str, robots: Sequence[Robot], releases: Sequence[Release]) -> str:
     """The version before: what most other robots run if it is older, else the newest older release."""
-    older = [r.version for r in robots if r.version and r.version != version and (not version or newer(version, r.version))]
+    older = [
+        r.version for r in robots if r.version and r.version != version and (not version or newer(version, r.version))
+    ]
     if older:
         return max(sorted(set(older)), key=older.count)
     held = [r.version for r in releases if version and newer(version, r.version)]
@@ -76,7 +85,9 @@ def _install(ground: Ground, kind: str, version: str, title: str) -> OptionRow:
             "forward": "nobody named a release that carries the old content",
             "hotfix": "no fixed release is named",
         }[kind]
-        return OptionRow(kind=kind, title=title, of=len(ground.affected), seats=seats, note=note, needs_idle=True, needs_reboot=True)
+        return OptionRow(
+            kind=kind, title=title, of=len(ground.affected), seats=seats, note=note, needs_idle=True, needs_reboot=True
+        )
     covered: list[str] = []
     blocked: list[tuple[str, str]] = []
     for name in ground.affected:
@@ -107,7 +118,11 @@ def _obstacle(ground: Ground, name: str, version: str, release: Release | None, 
     if version in ground.barred:
         return ground.barred[version]
     if release is None:
-        return f"the update server no longer holds {version}" if kind == "rollback" else f"the update server has no {version}"
+        return (
+            f"the update server no longer holds {version}"
+            if kind == "rollback"
+            else f"the update server has no {version}"
+        )
     if reason := incompatibility(robot, release):
         return reason
     if kind == "rollback" and (reason := rollback_refusal(robot, version, ground.releases)):
@@ -123,7 +138,13 @@ def _obstacle(ground: Ground, name: str, version: str, release: Release | None, 
 
 def _short(reason: str) -> str:
     """A reason as it stands in a column."""
-    for word, short in (("bootloader", "index-block"), ("hold", "on hold"), ("no longer holds", "not in the store"), ("offline", "offline"), ("lease", "under control")):
+    for word, short in (
+        ("bootloader", "index-block"),
+        ("hold", "on hold"),
+        ("no longer holds", "not in the store"),
+        ("offline", "offline"),
+        ("lease", "under control"),
+    ):
         if word in reason:
             return short
     return reason
@@ -137,7 +158,9 @@ def estimate(ground: Ground, names: Sequence[str]) -> float | None:
     rules = ground.policy["estimate"]
     each = rules["download_s"] + rules["install_s"] + rules["reboot_s"]
     size = Counter(robot.site for robot in ground.robots.values())
-    together = sum(max(1, math.floor(ground.policy["site_concurrency"] * size[site])) for site in {r.site for r in robots})
+    together = sum(
+        max(1, math.floor(ground.policy["site_concurrency"] * size[site])) for site in {r.site for r in robots}
+    )
     rounds = math.ceil(rules["share"] * len(robots) / max(1, together))
     return max(robot.poll_s for robot in robots) + each * rounds
 

@@ -1,5 +1,5 @@
-"""Taking robots out of dispatch and giving them back. Each reason (an incident, a hold) stands by itself: a robot goes
-back when the last one is gone, not when the first is.
+"""Taking robots out of service and giving them back, many at once. Each reason (an incident, a legal hold) stands by
+itself: a robot goes back when the last one is gone, and a person's decision is named for it.
 """
 
 from __future__ import annotations
@@ -7,32 +7,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from engine.capabilities.fleet import robots as lifecycle
+
 
 async def keep_out(records: Any, robots: Sequence[str], why: str, reason: str) -> list[str]:
-    """Out of dispatch for `why` (an id); returns those that newly are."""
-    from engine.capabilities.fleet.robots import ensure_robot
-
+    """Out of service for `why` (an id); returns those that newly are."""
     fresh = []
     for name in robots:
-        record = await ensure_robot(records, name)
-        holds = list(record.holds)
-        if why in holds:
+        known = await records.get("robot", name)
+        if known is not None and (why in known.holds or known.state == "retired"):
             continue
-        await records.change("robot", name, set={"holds": [*holds, why], "dispatchable": False}, reason=reason)
+        await lifecycle.keep_out(records, name, why, reason)
         fresh.append(name)
     return fresh
 
 
-async def let_back(records: Any, robots: Sequence[str], why: str, reason: str) -> list[str]:
-    """`why` no longer keeps them; returns those that may be dispatched again."""
+async def let_back(
+    records: Any, robots: Sequence[str], why: str, reason: str, *, gate: str, by: Sequence[str]
+) -> list[str]:
+    """`why` no longer keeps them; returns those that nothing keeps any more. `gate` and `by` name the decision."""
     back = []
     for name in robots:
-        record = await records.get("robot", name)
-        if record is None or why not in record.holds:
+        known = await records.get("robot", name)
+        if known is None or why not in known.holds:
             continue
-        left = [one for one in record.holds if one != why]
-        free = not left and record.state not in ("out_of_service", "retired")
-        await records.change("robot", name, set={"holds": left, "dispatchable": free}, reason=reason)
-        if free:
+        record = await lifecycle.give_back(
+            records, name, why, reason, gate=gate or "break-glass", person=", ".join(by) or "engine"
+        )
+        if record is not None and record.dispatchable:
             back.append(name)
     return back
