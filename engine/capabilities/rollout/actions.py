@@ -14,6 +14,7 @@ from engine.capabilities.rollout.eligibility import incompatibility, offline, ro
 from engine.capabilities.rollout.eligibility import preflight as check
 from engine.capabilities.rollout.installs import look
 from engine.capabilities.rollout.measure import measure
+from engine.capabilities.rollout.restraints import restraints
 from engine.capabilities.rollout.selector import Selector
 from engine.core.verdicts import FAIL
 
@@ -21,8 +22,11 @@ Json = Any
 Input = dict[str, Json]
 
 BEFORE_DISPATCH = frozenset(
-    {"PreflightFailed", "SignoffExpired", "EmptyCohort", "NoSuchRelease", "BadSelector", "BadPlan", "Cancelled"}
-)
+    {
+        "PreflightFailed", "SignoffExpired", "EmptyCohort", "NoSuchRelease", "BadSelector", "BadPlan", "Cancelled", "Barred",
+        "NotAuthorised", "DraftDropped", "Revoked",
+    }
+)  # fmt: skip
 """Errors that end a rollout before any robot was told."""
 
 
@@ -30,11 +34,44 @@ async def freeze(context: Context, given: Input) -> Json:
     updates: Updates = context.port("updates")
     fleet: Fleet = context.port("fleet")
     policy = planning.plan_policy(context.policy("rollout"), given.get("plan") or {})
-    robots, releases = await asyncio.gather(fleet.robots(), updates.releases())
+    robots, releases, kept = await asyncio.gather(fleet.robots(), updates.releases(), restraints(context))
     return planning.freeze(
         selector=given["selector"], exclude=given.get("exclude") or [], version=given["version"], robots=robots,
-        releases=releases, policy=policy, now=context.now(),
+        releases=releases, policy=policy, now=context.now(), only=given.get("only") or (), held=kept.held,
+        barred=kept.barred.get(given["version"], ""), away_from=str(given.get("away_from") or ""),
     )  # fmt: skip
+
+
+async def authority(context: Context, given: Input) -> Json:
+    """Whether an incident's decision covers exactly this: then nobody is asked a second time. Raises `NotAuthorised`.
+
+    What is not on record as decided, by a gate or under break-glass, is signed off like any other rollout or not at all.
+    """
+    id_, version, robots = str(given["incident"]), str(given["version"]), sorted(given.get("only") or ())
+    incident = await context.records.get("incident", id_) if context.records is not None else None
+    decision = incident.decision if incident is not None else None
+    if incident is None:
+        reason = f"there is no incident {id_}"
+    elif incident.state not in ("contained", "mitigating") or decision is None:
+        reason = f"incident {id_} is {incident.state} and has decided nothing"
+    elif not decision.gate and not decision.break_glass:
+        reason = f"incident {id_} has no decision yet"
+    elif decision.version != version or sorted(decision.robots) != robots:
+        reason = f"incident {id_} decided on {decision.version} for {len(decision.robots)} robots, not on {version} for {len(robots)}"
+    else:
+        return {
+            "incident": id_, "gate": decision.gate, "by": list(decision.by), "digest": decision.digest, "away_from": incident.version,
+            "break_glass": decision.break_glass,
+        }  # fmt: skip
+    raise ActionError("NotAuthorised", reason, kind="authorization", retryable=False)
+
+
+async def clear(context: Context, given: Input) -> Json:
+    """Whether a paused rollout may go on. Raises `StillBarred` with the incident or the revocation that forbids it."""
+    barred = (await restraints(context)).barred.get(str(given["version"]), "")
+    if barred:
+        raise ActionError("StillBarred", barred, kind="conflict", retryable=False)
+    return {"clear": True, "at": context.now()}
 
 
 async def preflight(context: Context, given: Input) -> Json:
@@ -105,6 +142,7 @@ async def advance(context: Context, given: Input) -> Json:
     stage = given["stage"]
     updates: Updates = context.port("updates")
     robots, reports = await _standing(context, stage["robots"], all_robots=True)
+    kept = await restraints(context)
     found = look(
         stage=stage,
         before=given.get("before") or given.get("earlier"),
@@ -112,8 +150,12 @@ async def advance(context: Context, given: Input) -> Json:
         reports=reports,
         robots=robots,
         now=context.now(),
+        restrained={**kept.leased, **kept.held},
+        barred=kept.barred.get(stage["version"], ""),
     )
     sample = found.sample
+    if found.told_off:
+        await updates.withdraw(found.told_off, key=f"{context.key}/hold")
     if found.send:
         try:
             told = set(await updates.assign(found.send, stage["version"], key=context.key))
@@ -216,6 +258,8 @@ async def finish(context: Context, given: Input) -> Json:
         )
         counts[where] += 1
         if cause:
+            if where == "on_target" and cohort.get("away_from"):
+                continue  # an incident brought it there, and there it stays
             if where == "on_target":
                 refusal = rollback_refusal(robot, origin, releases) if robot else "no longer in the fleet"
                 exceptions.append(
@@ -232,7 +276,7 @@ async def finish(context: Context, given: Input) -> Json:
             exceptions.append([name, _left(robot, report)])
     if cause == "Rejected":
         ending = "rejected"
-    elif cause in BEFORE_DISPATCH:
+    elif cause in BEFORE_DISPATCH or (cause and cohort.get("away_from")):
         ending = "aborted"
     elif cause:
         ending = "rollback_incomplete" if exceptions else "rolled_back"
@@ -292,12 +336,22 @@ def actions() -> Mapping[str, Action]:
             name="rollout.freeze", run=freeze, effect="read", description="Resolves the selector once into stages with digests.",
             inputs={
                 "version": Param(type="string"), "selector": Param(type="string"), "exclude": Param(type="array", required=False),
-                "plan": Param(type="object", required=False),
+                "plan": Param(type="object", required=False), "only": Param(type="array", required=False),
+                "away_from": Param(type="string", required=False),
             },
             outputs=_params(
                 digest="string", size="integer", stage_count="integer", frozen_at="number", cohort="object", stages="array", rest="object",
                 signoff_s="number", where="object", exclusions="array", excluded="integer", summary="object", plan="object",
             ),
+        ),
+        Action(
+            name="rollout.authority", run=authority, effect="read", description="Whether an incident's decision covers exactly this.",
+            inputs={"incident": Param(type="string"), "version": Param(type="string"), "only": Param(type="array", required=False)},
+            outputs=_params(incident="string", gate="string", by="array", digest="string", away_from="string", break_glass="boolean"),
+        ),
+        Action(
+            name="rollout.clear", run=clear, effect="read", description="Whether an incident or a revocation still forbids the version.",
+            inputs={"version": Param(type="string")}, outputs=_params(clear="boolean", at="number"),
         ),
         Action(
             name="rollout.preflight", run=preflight, effect="read", description="Checks every robot, its way back included.",

@@ -115,6 +115,9 @@ def preflight(
             f"another update is under way: {target}"
             if target and target not in (robot.version, cohort["version"])
             else "",
+            f"bootloader refuses versions below {robot.rollback_floor}"
+            if robot.rollback_floor and newer(robot.rollback_floor, release.version)
+            else "",
             _disk(robot, release, min_disk),
         ):
             if reason:

@@ -39,10 +39,11 @@ class Memory(Struct, array_like=True):
 
 
 class Look(Struct, kw_only=True):
-    """The outcome: robots to tell now, those to try again, and the sample to record."""
+    """The outcome: robots to tell now, those to try again, those to tell off again, and the sample to record."""
 
     send: list[str]
     again: list[str]
+    told_off: list[str]
     newly_failed: list[str]
     memory: dict[str, Memory]
     sample: dict[str, Json]
@@ -50,9 +51,14 @@ class Look(Struct, kw_only=True):
 
 def look(
     *, stage: Mapping[str, Json], before: Mapping[str, Json] | None, retried: Mapping[str, Json] | None,
-    reports: Mapping[str, InstallReport], robots: Mapping[str, Robot], now: float,
+    reports: Mapping[str, InstallReport], robots: Mapping[str, Robot], now: float, restrained: Mapping[str, str] | None = None,
+    barred: str = "",
 ) -> Look:  # fmt: skip
-    """Never raises on odd reports: a robot its owner doesn't know is `unknown`."""
+    """Never raises on odd reports: a robot its owner doesn't know is `unknown`.
+
+    `restrained` are robots nobody may touch (a hold, a control lease) with the reason, `barred` why the version may go to
+    nobody now. Whoever was told and has not begun is told off again.
+    """
     rules = stage["rules"]
     past = msgspec.convert((before or {}).get("robots") or {}, dict[str, Memory])
     started = float((before or {}).get("started") or now)
@@ -61,6 +67,7 @@ def look(
     newly_failed: list[str] = []
     candidates: list[Robot] = []
     again: list[str] = []
+    told_off: list[str] = []
     for name in stage["robots"]:
         old = past.get(name, Memory())
         if (
@@ -71,6 +78,12 @@ def look(
         ):
             old = Memory(state="notified", sent=retried["at"], stale_failure=True)
         found = _state(name, old, reports.get(name), robots.get(name), stage=stage, now=now)
+        why = barred or (restrained or {}).get(name, "")
+        if why and found.state in ("eligible", "deferred", "notified"):
+            report = reports.get(name)
+            if found.state == "notified" and report is not None and report.desired == stage["version"]:
+                told_off.append(name)
+            found = Memory(state="deferred", reason=why)
         if found.state == "eligible":
             candidates.append(robots[name])
         found.tries = old.tries
@@ -116,7 +129,7 @@ def look(
         "timed_out": [[n, m.reason] for n, m in memory.items() if m.state == "timed_out"][:50],
         "waits": [[reason, n] for reason, n in waits.most_common(5)],
     }  # fmt: skip
-    return Look(send=send, again=again, newly_failed=newly_failed, memory=memory, sample=sample)
+    return Look(send=send, again=again, told_off=told_off, newly_failed=newly_failed, memory=memory, sample=sample)
 
 
 def tallied(memory: Mapping[str, Memory]) -> Tally:

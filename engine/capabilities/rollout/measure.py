@@ -54,7 +54,7 @@ def controls_for(
         return (
             robot.id not in touched
             and bool(robot.version)
-            and robot.version != stage["version"]
+            and robot.version not in (stage["version"], stage.get("away_from") or stage["version"])
             and robot.mode not in ("SERVICE", "TEACH_IN")
             and not offline(robot)
         )

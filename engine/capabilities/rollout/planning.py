@@ -40,9 +40,17 @@ _RULES = (
 
 def freeze(
     *, selector: str, exclude: Sequence[str], version: str, robots: Sequence[Robot], releases: Sequence[Release],
-    policy: Mapping[str, Json], now: float,
+    policy: Mapping[str, Json], now: float, only: Sequence[str] = (), held: Mapping[str, str] | None = None,
+    barred: str = "", away_from: str = "",
 ) -> dict[str, Json]:  # fmt: skip
-    """The frozen cohort with its stages. Raises ActionError `BadSelector`, `EmptyCohort`, `NoSuchRelease`, `BadPlan`."""
+    """The frozen cohort with its stages. Raises ActionError `BadSelector`, `EmptyCohort`, `NoSuchRelease`, `BadPlan`, `Barred`.
+
+    `only` keeps the selection to robots that were decided on one by one; `held` are robots nobody may touch, with the
+    reason; `barred` says why nobody may install this version now. `away_from` is a version an incident is about: robots
+    are brought off it, so the way back is closed and robots that run it are no controls.
+    """
+    if barred:
+        raise ActionError("Barred", barred, kind="conflict", retryable=False)
     release = next((r for r in releases if r.version == version), None)
     if release is None:
         known = ", ".join(sorted({r.version for r in releases})[-5:]) or "none"
@@ -53,8 +61,12 @@ def freeze(
             retryable=False,
         )
     chosen = Selector(selector).select(robots)
+    if only:
+        wanted = set(only)
+        chosen = [robot for robot in chosen if robot.id in wanted]
     exclusions = [[r.id, "left out by name"] for r in chosen if r.id in exclude]
     exclusions += [[r.id, f"already runs {version}"] for r in chosen if r.id not in exclude and r.version == version]
+    exclusions += [[r.id, (held or {})[r.id]] for r in chosen if r.id in (held or {})]
     out = {robot for robot, _ in exclusions}
     members = [r for r in chosen if r.id not in out]
     if not members:
@@ -83,6 +95,7 @@ def freeze(
                 "origin": {n: origin[n] for n in names if n in origin},
                 "cohort_digest": digest,
                 "through": position,
+                "away_from": away_from,
             }
         )
     for view, following in zip(views, [*views[1:], None], strict=True):
@@ -99,6 +112,7 @@ def freeze(
         "previous": previous,
         "origin": origin,
         "robots": order,
+        "away_from": away_from,
     }
     strata = _strata(members)
     return {
@@ -106,7 +120,7 @@ def freeze(
         "rest": _stage({"name": "stragglers"}, len(views), order, policy, by_id)
         | {
             "version": version, "release_digest": release.digest, "size_b": release.size_b, "previous": previous, "origin": origin,
-            "cohort_digest": digest, "through": position, "install_s": float(policy["stragglers"]), "straggler_after_s": float(policy["stragglers"]) * 2, "poll_s": float(policy["straggler_poll"]), "second_try": True,
+            "cohort_digest": digest, "through": position, "away_from": away_from, "install_s": float(policy["stragglers"]), "straggler_after_s": float(policy["stragglers"]) * 2, "poll_s": float(policy["straggler_poll"]), "second_try": True,
         },
         "signoff_s": float(policy["signoff"]), "where": _where(members), "exclusions": exclusions[:50], "excluded": len(exclusions),
         "summary": {

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.capabilities.ports import ActionError, Context, Fleet, InDoubt, InstallReport, Release, Robot, Updates
 from engine.capabilities.rollout.eligibility import install_refusal, offline, rollback_refusal
+from engine.capabilities.rollout.restraints import restraints
 
 Json = Any
 
@@ -34,8 +35,12 @@ def to_undo(
     reports: Mapping[str, InstallReport],
     robots: Mapping[str, Robot],
     releases: Sequence[Release],
+    held: Mapping[str, str] | None = None,
 ) -> tuple[list[str], list[list[str]], list[str]]:
-    """(robots to bring back, robots that can't go back with the reason, robots that were only told and did not begin)."""
+    """(robots to bring back, robots that can't go back with the reason, robots that were only told and did not begin).
+
+    A robot on hold stays as it is: what it knows about an incident outweighs that it runs the wrong release.
+    """
     back: list[str] = []
     blocked: list[list[str]] = []
     told: list[str] = []
@@ -45,6 +50,7 @@ def to_undo(
         busy = report is not None and report.state in ("downloading", "installing")
         if runs == stage["version"] or (busy and report is not None and report.desired == stage["version"]):
             refusal = rollback_refusal(robot, origin_of(stage, name), releases) if robot else "no longer in the fleet"
+            refusal = (held or {}).get(name) or _one_way(stage, name) or refusal
             if refusal:
                 blocked.append([name, refusal])
             else:
@@ -68,6 +74,7 @@ async def revert(context: Context, stage: Mapping[str, Json]) -> dict[str, Json]
     updates: Updates = context.port("updates")
     fleet: Fleet = context.port("fleet")
     releases = await updates.releases()
+    held = (await restraints(context)).held
     began = context.now()
     deadline = began + stage["revert_timeout_s"]
     pause = max(10.0, min(120.0, stage["poll_s"] / 2))
@@ -82,7 +89,7 @@ async def revert(context: Context, stage: Mapping[str, Json]) -> dict[str, Json]
         turn += 1
         robots = {r.id: r for r in await fleet.robots()}
         reports = {r.robot: r for r in await updates.reports(list(stage["robots"]))}
-        back, hindered, told = to_undo(stage, reports, robots, releases)
+        back, hindered, told = to_undo(stage, reports, robots, releases, held)
         # An install that was under way when this began may end later: every turn looks again at the whole stage.
         blocked.update((name, reason) for name, reason in hindered)
         wanted.update(name for name in back if name not in blocked)
@@ -134,6 +141,12 @@ async def revert(context: Context, stage: Mapping[str, Json]) -> dict[str, Json]
         "unreachable": sorted([n, notes.get(n, "did not report in time")] for n in wanted - restored),
         "stopped": sorted(told_off - wanted), "at": context.now(), "took_s": context.now() - began,
     }  # fmt: skip
+
+
+def _one_way(stage: Mapping[str, Json], name: str) -> str:
+    """Why a robot is not sent back to where an incident fetched it from."""
+    bad = stage.get("away_from")
+    return f"stays: it came from {bad}, which an incident is about" if bad and origin_of(stage, name) == bad else ""
 
 
 def _moving(stage: Mapping[str, Json], reports: Mapping[str, InstallReport]) -> bool:

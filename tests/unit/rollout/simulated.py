@@ -44,6 +44,7 @@ class Ctx:
     """An action's context on the simulation's clock."""
 
     attempt, recovered, run = 1, False, "run-1"
+    records = None
 
     def __init__(self, sim: Simulation, effect: fx.RunAction) -> None:
         self._sim, self.key, self.in_doubt, self.path = sim, effect.key, effect.in_doubt, effect.step

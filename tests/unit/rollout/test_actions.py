@@ -92,6 +92,7 @@ class Owners:
 
 class Ctx:
     run, path, key, attempt, in_doubt, recovered = "run-1", "x", "key", 1, False, False
+    records = None
 
     def __init__(self, owners: Owners) -> None:
         self.owners, self.time = owners, 1000.0
