@@ -78,7 +78,7 @@ async def admit(context: Context, given: Input) -> Json:
     wanted = [str(one) for one in given.get("sessions") or []]
     for correction in given.get("corrections") or []:
         found = await correction_of(context, str(correction))
-        if found is not None and getattr(found, "session", ""):
+        if found is not None and found.session:
             wanted.append(found.session)
     joined: list[str] = []
     refused: list[list[str]] = []

@@ -244,7 +244,7 @@ async def _agreement(context: Context, snapshot: SnapshotView, rules: dict[str, 
 async def _worst(context: Context, snapshot: SnapshotView, rules: dict[str, Json]) -> list[dict[str, Json]]:
     """The sessions people disagreed on most."""
     every = await annotations_of(context, snapshot.dataset, ("label", "overlap"))
-    rows = []
+    rows: list[dict[str, Json]] = []
     for name, notes in every.items():
         mine = [one for one in notes if one.schema == snapshot.schema]
         session: SessionView | None = await context.records.get("session", name) if len(mine) >= 2 else None

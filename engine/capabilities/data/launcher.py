@@ -93,7 +93,9 @@ class LocalTraining:
 
     def _place(self, job: str) -> Path:
         if not _JOB.fullmatch(job):
-            raise ActionError("NoSuchJob", f"{job[:40]!r} is no job of this launcher", kind="validation", retryable=False)
+            raise ActionError(
+                "NoSuchJob", f"{job[:40]!r} is no job of this launcher", kind="validation", retryable=False
+            )
         return self._folder / job
 
     def _prepare(self, job: str, spec: Spec) -> None:
@@ -148,7 +150,9 @@ class LocalTraining:
         if told.state == "running" and (not born(told.pid) or born(told.pid) != told.born):
             told = self._told(job)  # it may have ended well between the two looks
             if told.state == "running":
-                told = msgspec.structs.replace(told, state="preempted", message="its supervisor is gone: the machine went down")
+                told = msgspec.structs.replace(
+                    told, state="preempted", message="its supervisor is gone: the machine went down"
+                )
         if gone:
             del self._supervisors[job]
         plain = {name: getattr(told, name) for name in Status.__struct_fields__}

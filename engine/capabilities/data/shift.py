@@ -70,7 +70,7 @@ def _kolmogorov(x: float) -> float:
     """P(K > x) of Kolmogorov's distribution."""
     if x < 0.2:  # 1 to fifteen digits
         return 1.0
-    total = 2 * sum((-1) ** (k - 1) * math.exp(-2 * k * k * x * x) for k in range(1, SERIES))
+    total = 2 * sum((1.0 if k % 2 else -1.0) * math.exp(-2 * k * k * x * x) for k in range(1, SERIES))
     return min(1.0, max(0.0, total))
 
 

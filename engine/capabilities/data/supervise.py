@@ -85,7 +85,9 @@ class Supervisor:
         }  # fmt: skip
         again = self.spec.get("resume", []) if self.status["attempts"] > 1 else []
         argv = [part.format_map(names) for part in [*self.spec["argv"], *again]]
-        keep = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV") if name in os.environ}
+        keep = {
+            name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV") if name in os.environ
+        }
         return subprocess.Popen(
             argv, cwd=self.out, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**keep, "HOME": str(self.out), "PYTHONUNBUFFERED": "1"}, start_new_session=True,

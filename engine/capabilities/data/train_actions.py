@@ -21,7 +21,7 @@ from engine.capabilities.data.campaign import Input, correction_of, snapshot_of
 from engine.capabilities.data.training import ENDED, Spec, Status, Training, Written
 from engine.capabilities.ports import ActionError, Context
 from engine.capabilities.records import Emit
-from engine.capabilities.vault import VaultError
+from engine.capabilities.vault import Kept, VaultError
 from engine.contract.datasets import SnapshotView, TrainingView
 from engine.contract.sessions import SessionView
 
@@ -267,14 +267,16 @@ async def _noted(context: Context, training: TrainingView, status: Status) -> Tr
         )
     if status.state == "preempted" and training.state == "running":
         more = {**seen, "checkpoints": marks, "preemptions": training.preemptions + 1, "message": status.message}
-        return await context.records.change("training", training.id, to="preempted", set=more, reason=status.message)
+        training = await context.records.change(
+            "training", training.id, to="preempted", set=more, reason=status.message
+        )
     if status.state == "running" and training.state == "preempted":
         said = f"resumed after {training.preemptions} preemptions"
-        return await context.records.change("training", training.id, to="running", set=seen, reason=said)
+        training = await context.records.change("training", training.id, to="running", set=seen, reason=said)
     if status.state == "succeeded" and training.state == "preempted":
         training = await context.records.change("training", training.id, to="running", set=seen, reason="resumed")
     if marks != msgspec.to_builtins(training.checkpoints) and status.state == "running":
-        return await context.records.change("training", training.id, set={**seen, "checkpoints": marks})
+        training = await context.records.change("training", training.id, set={**seen, "checkpoints": marks})
     return training
 
 
@@ -346,7 +348,7 @@ async def _kept_log(context: Context, launcher: Training, training: TrainingView
         at += len(piece)
     if not pieces:
         return ""
-    kept = await asyncio.to_thread(
+    kept: Kept = await asyncio.to_thread(
         context.vault.put_bytes,
         b"".join(pieces),
         media="text/plain",

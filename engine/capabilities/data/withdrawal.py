@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.capabilities.data.campaign import ALL, Input, in_batches
 from engine.capabilities.ports import ActionError, Context
-from engine.capabilities.records import Change, Emit, RecordError
+from engine.capabilities.records import Change, Emit, RecordError, Records
 from engine.contract.sessions import SessionView
 
 Json = Any
@@ -49,7 +49,7 @@ async def withdraw(context: Context, given: Input) -> Json:
         held = sorted(gone & set(snapshot.sessions))
         if not held:
             continue
-        made = await dependants_of(context, snapshot.id)
+        made = await dependants_of(context.records, snapshot.id)
         dependants += made
         if snapshot.state in ("finalized", "superseded"):
             why = f"{len(held)} of its sessions were withdrawn: {reason}"
@@ -79,18 +79,18 @@ async def withdraw(context: Context, given: Input) -> Json:
     }  # fmt: skip
 
 
-async def dependants_of(context: Context, snapshot: str) -> list[str]:
+async def dependants_of(records: Records, snapshot: str) -> list[str]:
     """What was made from a snapshot: trainings, then candidates and artifacts where this installation keeps them."""
     found = [
         f"training {one.id} ({one.state})"
-        for one in await context.records.find("training", where={"snapshot": snapshot}, limit=ALL)
+        for one in await records.find("training", where={"snapshot": snapshot}, limit=ALL)
     ]
     for kind in ("candidate", "artifact"):
         try:
-            records = await context.records.find(kind, limit=ALL)
+            made = await records.find(kind, limit=ALL)
         except (ValueError, RecordError):
             continue
-        found += [f"{kind} {one.id} ({one.state})" for one in records if getattr(one, "snapshot", "") == snapshot]
+        found += [f"{kind} {one.id} ({one.state})" for one in made if getattr(one, "snapshot", "") == snapshot]
     return found
 
 
