@@ -109,7 +109,9 @@ async def test_preempted_it_saves_and_goes_on_from_there(tmp_path: Path, make) -
     assert log.count(f'"done": {stopped.done},') == 1  # no epoch twice: it went on, it did not begin again
 
 
-async def test_a_supervisor_that_is_killed_takes_its_program_along_and_counts_as_preempted(tmp_path: Path, make) -> None:
+async def test_a_supervisor_that_is_killed_takes_its_program_along_and_counts_as_preempted(
+    tmp_path: Path, make
+) -> None:
     launcher = LocalTraining(tmp_path / "jobs")
     job = await launcher.submit(make(total=200), key="k")
     while (await launcher.status(job)).done < 3:
