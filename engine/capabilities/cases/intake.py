@@ -29,9 +29,11 @@ def _named(data: Mapping[str, Json]) -> list[tuple[str, str]]:
     """(robot, what is said about it) of an event that names one robot or several, in any of the shapes in use."""
     found: list[tuple[str, str]] = []
     many = data.get("robots") or data.get("blocked") or ()
+    given = data.get("reasons")
+    reasons: Mapping[str, Json] = given if isinstance(given, Mapping) else {}
     for one in many if isinstance(many, list | tuple) else ():
         if isinstance(one, str):
-            found.append((one, ""))
+            found.append((one, str(reasons.get(one) or "")))
         elif isinstance(one, Mapping) and one.get("robot"):
             found.append((str(one["robot"]), str(one.get("error") or one.get("reason") or "")))
         elif isinstance(one, list | tuple) and one:
