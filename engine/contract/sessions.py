@@ -124,6 +124,11 @@ class SessionView(RecordView, frozen=True, kw_only=True):
     group: str = ""
     campaign: str = ""
     dataset: str = ""
+    claimed_robot: str = ""
+    claimed_site: str = ""
+    mended: tuple[str, ...] = ()
+    facts: str = ""
+    """Digest of what was measured, as kept in the vault."""
     stamp: str = ""
     """Size, time and inode of the file when it was read: another stamp means another look."""
 

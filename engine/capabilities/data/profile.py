@@ -16,11 +16,12 @@ Json = Any
 
 
 class Intake(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is taken in at all. Sizes in bytes."""
+    """What is taken in at all. Sizes in bytes; `roots` are the folders that may be read (none: any that the engine can)."""
 
     max_found: float = 5000
     max_depth: float = 8
     max_file_bytes: float = 1e11
+    roots: tuple[str, ...] = ()
     caps: Caps = Caps()
 
 
@@ -63,7 +64,12 @@ def profile_of(pack: Mapping[str, Json], name: str = "") -> Profile:
         others = pack.get("profiles") or {}
         if name not in others:
             known = ", ".join([block["name"], *sorted(others)])
-            raise ActionError("NoSuchProfile", f"there is no validation profile {name[:60]!r}; there are {known}", kind="validation", retryable=False)
+            raise ActionError(
+                "NoSuchProfile",
+                f"there is no validation profile {name[:60]!r}; there are {known}",
+                kind="validation",
+                retryable=False,
+            )
         block |= {"name": name, **others[name]}
     canonical = msgspec.json.encode(block, order="deterministic")
     block["digest"] = hashlib.sha256(canonical).hexdigest()
