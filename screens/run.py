@@ -36,6 +36,7 @@ class RunScreen(QScreen):
         "run.inspect",
         "run.gate",
         "run.rollout",
+        "run.trace",
         "run.suspend",
         "run.resume",
         "run.retry",
@@ -323,6 +324,9 @@ class RunScreen(QScreen):
 
     def act_run_gate(self) -> None:
         self.console.open("gate", self._gate())
+
+    def act_run_trace(self) -> None:
+        self.console.open("trace", self.run_id)
 
     def act_run_rollout(self) -> None:
         assert self.detail is not None

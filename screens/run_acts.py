@@ -34,6 +34,15 @@ register(
     Act("run.gate", "A", "open gate", "run", help="Open the gate this run waits for", order=11),
     Act("run.rollout", "o", "rollout", "run", help="Open the rollout of this run", order=12),
     Act(
+        "run.trace",
+        "h",
+        "thread",
+        "run",
+        help="What led to this run and what followed from it",
+        cli="qd trace {id}",
+        order=13,
+    ),
+    Act(
         "run.suspend",
         "p",
         "suspend",
