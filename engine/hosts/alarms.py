@@ -47,6 +47,7 @@ class Alarms:
         )
         self._armed: dict[Key, str] = {}
         self._fired: set[Key] = set()
+        self._anew: dict[Key, float] = {}
         self._named: dict[str, str] = {}
         self._ids = count(1)
 
@@ -72,8 +73,11 @@ class Alarms:
 
     def arm(self, key: Key, due: float) -> None:
         """Rings at `due`, if that is within the horizon; the sweep finds it later otherwise."""
+        if key in self._fired:  # armed anew by what its own ring led to: it stands once that is settled
+            self._anew[key] = due
+            return
         delay = self.clock.real_delay(due)
-        if delay > self.horizon or key in self._fired:
+        if delay > self.horizon:
             return
         if key in self._armed:
             self.disarm(key)
@@ -85,6 +89,7 @@ class Alarms:
     def disarm(self, key: Key) -> None:
         """The timer no longer stands."""
         self._fired.discard(key)
+        self._anew.pop(key, None)
         id_ = self._armed.pop(key, None)
         if id_ is not None and self._scheduler.get_job(id_) is not None:
             self._scheduler.remove_job(id_)
@@ -92,8 +97,11 @@ class Alarms:
     def settled(self, key: Key, *, again: bool = False) -> None:
         """What a ring led to was recorded. `again`: it was not, the next sweep may ring once more."""
         self._fired.discard(key)
+        due = self._anew.pop(key, None)
         if again:
             self._armed.pop(key, None)
+        elif due is not None:
+            self.arm(key, due)
 
     def sweep(self) -> None:
         """Reads the table up to the horizon and arms what is not armed."""

@@ -102,9 +102,10 @@ class Rows:
             (sql.STEP_WAIT, self.steps_waiting),
             (sql.STEP_END, self.steps_ended),
             (sql.STEP_CLOSE, self.steps_closed),
-            (sql.TIMER, [row for timers in self.timers.values() for row in timers.values()]),
+            # gone before armed: a timer that fired and was armed anew in one commit (an escalated gate) stands
             (sql.TIMER_OFF, self.timers_off),
             (sql.TIMERS_OFF, self.timers_off_runs),
+            (sql.TIMER, [row for timers in self.timers.values() for row in timers.values()]),
             (sql.LOCK, self.locks),
             (sql.LOCK_HELD, self.locks_held),
             (sql.LOCK_OFF, self.locks_off),
