@@ -8,6 +8,7 @@ names only, so it can't favour one, and it judges success itself; a policy has n
                                                         -> {"event": "trial", id, outcome, rubric, ...} | {"event": "infra", id, error}
     replay   {model, sessions: [{id, file}]}            -> {"event": "session", id, divergence, ...}, {"event": "latency", ...}
     convert  {model, out, precision}                    -> {"event": "converted", path, digest, size}
+    record, demonstrate                                 -> files to replay, or to learn from
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from connectors.sandbox.policy_model import (
     Numbers,
     Policy,
     decode,
+    demonstration,
     digest_of,
     encode,
     expert,
@@ -138,7 +140,30 @@ def record(job: dict[str, Any]) -> None:
         say("recorded", path=str(path), task=task, digest=digest_of(path.read_bytes()))
 
 
-KINDS = {"describe": describe, "trials": trials, "replay": replay, "convert": convert, "record": record}
+def demonstrate(job: dict[str, Any]) -> None:
+    """Demonstrations as the training program reads them: `shown` lists {task, episodes, skill, seed}."""
+    folder = Path(job["out"])
+    folder.mkdir(parents=True, exist_ok=True)
+    lines: list[str] = []
+    for one in job["shown"]:
+        for at in range(int(one["episodes"])):
+            seed = int(one.get("seed", 0)) + at
+            steps = demonstration(one["task"], seed, float(one.get("skill", 1.0)))
+            split = "val" if at % 8 == 7 else "train"
+            about = {"episode": f"{one['task']} {seed}", "split": split, "task": one["task"], "steps": steps}
+            lines.append(json.dumps(about))
+    (folder / "episodes.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    say("demonstrated", path=str(folder / "episodes.jsonl"), episodes=len(lines))
+
+
+KINDS = {
+    "describe": describe,
+    "trials": trials,
+    "replay": replay,
+    "convert": convert,
+    "record": record,
+    "demonstrate": demonstrate,
+}
 
 
 def main() -> int:
