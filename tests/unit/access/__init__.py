@@ -1,0 +1,1 @@
+"""Access: rules, certificates, leases, exports, and the review from end to end."""

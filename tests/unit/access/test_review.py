@@ -1,0 +1,353 @@
+"""The review from end to end: what is asked, decided, granted, used, ended and looked at; and everything that can go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from engine.capabilities.access import envelope
+from engine.capabilities.desk import Refusal
+from tests.unit.access.site import Site
+
+
+async def test_a_direct_drive_is_signed_held_driven_given_back_and_reviewed(site: Site) -> None:
+    name = await site.ask()
+    request = await site.state(name, "evaluated")
+    assert request.evaluation.verdict == "needs_approval"
+    assert set(request.evaluation.seats) == {"data-owner", "site-safety", "privacy-officer"}
+    assert request.sentence.startswith("olga (VendorCo, in US) wants DIRECT DRIVE OF R-1 (..7Q41, HAM2) until ")
+    assert 'because "free from tote lip", ticket M-311' in request.sentence
+    grant = await site.driven(name)
+    assert (grant.actions, grant.enforced_by, grant.state) == (
+        ("observe", "assist", "direct"),
+        "teleop-lease",
+        "active",
+    )
+    assert grant.expires_at - grant.not_before == 1800  # the policy's 30 minutes
+    lease = site.host.book.reads.get("lease", grant.lease)
+    assert (lease.state, lease.site_ack_by, lease.mode) == ("active", "sia", "direct")
+    assert site.host.book.reads.get("robot", "R-1").lease == lease.id
+    signed = envelope.opened(
+        site.host.vault.read(grant.token), envelope.Signer.open(site.keys).public, now=site.clock.now()
+    )
+    assert signed.body["expires_at"] == grant.expires_at and signed.body["approvals"] == ["dirk", "sia", "pia"]
+    await site.do("olga", "access.use", grant.id, what="start", robot="R-1", action="direct")
+    await site.do("olga", "access.use", grant.id, what="command", count=7, robot="R-1", action="direct")
+    await site.do("olga", "access.relinquish", grant.id)
+    request = await site.state(name, "in_review")  # direct is always looked at
+    record = msgspec.json.decode(site.host.vault.read(request.record))
+    assert record["acting"] == "olga" and record["used"]["commands"] == 7 and record["outcome"] == "relinquished"
+    assert [one[0] for one in record["approvals"]] == ["dirk", "sia", "pia"] and record[
+        "rule_pack"
+    ] == request.evaluation.pack
+    own = await site.vote(name, "olga", form={"finding": "ok"})
+    assert own.refusal is not None
+    await site.vote(name, "carl", form={"finding": "ok"})
+    assert (await site.state(name, "closed")).finding == "ok"
+    assert site.host.book.reads.get("robot", "R-1").lease == ""
+    assert [
+        site.told(f"qd.{one}") != [] for one in ("access.requested", "access.approved", "grant.started", "grant.ended")
+    ] == [True] * 4
+
+
+async def test_who_asks_never_approves_nor_does_anybody_of_their_line(site: Site) -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHN7bCeVpjGvQ1n0cRBPbAlWJ5qOhM2cYkO2x6XKZkUl tom"
+    name = await site.ask("tom", action="shell", robots=[], site="HAM2", public_key=key)
+    request = await site.state(name, "evaluated")
+    assert set(request.evaluation.excluded) == {"tom", "tess"}
+    answer = await site.vote(name, "tess")  # a data owner, and tom's manager
+    assert answer.refusal is not None and answer.refusal.code == "excluded"
+
+
+async def test_silence_denies_and_for_teleoperation_somebody_else_is_asked_first(site: Site) -> None:
+    name = await site.ask()
+    await site.until(lambda: site.gate(name))
+    site.clock.advance(16 * 60)
+    await site.until(lambda: getattr(site.gate(name), "escalated", False), "the escalation")
+    assert site.request(name).state == "evaluated"
+    site.clock.advance(16 * 60)
+    assert (await site.state(name, "denied")).reason == "nobody decided in time"
+    assert site.request(name).grant == ""
+
+
+async def test_data_nobody_decides_on_in_a_day_is_denied(site: Site) -> None:
+    name = await site.ask("tom", action="view", sort="cross_border", robots=["R-1"], classes=["personal_video"])
+    await site.until(lambda: site.gate(name))
+    site.clock.advance(23 * 3600)
+    await asyncio.sleep(0.05)
+    assert site.request(name).state == "evaluated"
+    site.clock.advance(2 * 3600)
+    await site.state(name, "denied")
+
+
+async def test_a_session_that_is_not_recorded_does_not_start(site: Site) -> None:
+    name = await site.ask()
+    for person in ("dirk", "sia", "pia"):
+        await site.vote(name, person)
+    await site.state(name, "held")
+    await site.do("sia", "access.ack", name)
+    await site.do("olga", "access.report", name, latency_p95_ms=142.0, recording=False, deadman=True, stop_tested=True)
+    await asyncio.sleep(0.1)
+    request = await site.state(name, "held")
+    assert request.reason == "TEL-03 recording is not ready: an unrecorded session must not start"
+    assert site.host.book.reads.find("lease") == []
+    site.clock.advance(13 * 3600)  # nothing comes: it is not kept open for ever
+    assert (await site.state(name, "denied")).reason == "what it needed to start never came"
+
+
+async def test_two_hands_never_hold_one_robot_and_one_person_never_two_robots(site: Site) -> None:
+    first, second = await site.ask(), await site.ask(robots=["R-2"])
+    await site.driven(first)
+    for person in ("dirk", "sia", "pia"):
+        await site.vote(second, person)
+    await site.state(second, "held")
+    await site.ready(second)
+    await asyncio.sleep(0.1)
+    assert "TEL-09 olga drives R-1" in site.request(second).reason
+    await site.do("olga", "access.relinquish", site.grant(first).id)
+    site.clock.advance(31)  # it is looked at again
+    await site.state(second, "granted")
+
+
+async def test_a_grant_ends_by_itself_and_nothing_more_is_done_with_it(site: Site) -> None:
+    name = await site.ask(duration_s=600)
+    grant = await site.driven(name)
+    site.clock.advance(601)
+    with pytest.raises(Refusal) as refused:  # at once, whether the engine has noticed or not
+        await site.do("olga", "access.use", grant.id, what="command", count=1)
+    assert refused.value.code == "over"
+    await site.state(name, "in_review")
+    grant = site.grant(name)
+    assert (grant.state, grant.ended_at, grant.used.refused) == ("expired", grant.expires_at, 1)
+    assert site.told("qd.access.expired")
+
+
+async def test_the_end_comes_also_when_the_engine_was_down(tmp_path: Path) -> None:
+    site = await Site(tmp_path).open()
+    name = await site.ask(duration_s=600)
+    grant = await site.driven(name)
+    statement = site.host.vault.read(grant.token)
+    await site.close()
+    site.clock.advance(3600)
+    with pytest.raises(envelope.BadEnvelope, match="over"):  # whoever checks the credential needs no engine
+        envelope.opened(statement, envelope.Signer.open(site.keys).public, now=site.clock.now())
+    await site.open()
+    try:
+        await site.state(name, "in_review")
+        assert (site.grant(name).state, len(site.told("qd.grant.ended"))) == ("expired", 1)
+    finally:
+        await site.close()
+
+
+async def test_revoking_ends_lease_and_grant_in_one_stroke(site: Site) -> None:
+    name = await site.ask()
+    grant = await site.driven(name)
+    began = asyncio.get_running_loop().time()
+    await site.do("carl", "access.revoke", grant.id, reason="wrong robot")
+    assert asyncio.get_running_loop().time() - began < 2.0
+    assert site.grant(name).state == "revoked" and site.host.book.reads.get("lease", grant.lease).state == "revoked"
+    assert (await site.state(name, "in_review")).ended == "revoked"
+    await site.do("carl", "access.revoke", grant.id)  # twice is once
+    assert len(site.told("qd.access.revoked")) == 1
+
+
+async def test_going_beyond_the_grant_is_recorded_refused_and_ends_it(site: Site) -> None:
+    name = await site.ask()
+    grant = await site.driven(name)
+    with pytest.raises(Refusal) as refused:
+        await site.do("olga", "access.use", grant.id, what="command", count=1, robot="R-2", action="direct")
+    assert refused.value.code == "beyond_scope"
+    assert site.grant(name).state == "revoked" and site.grant(name).used.excess == ("robot R-2 is not one of R-1",)
+    await site.state(name, "in_review")
+    answer = await site.vote(name, "carl", form={"finding": "excess", "follow_up": "talk to VendorCo"})
+    assert answer.refusal is None
+    closed = await site.state(name, "closed")
+    assert (closed.finding, closed.follow_up, closed.reviewer) == ("excess", "talk to VendorCo", "carl")
+
+
+async def test_a_rejected_review_is_a_violation(site: Site) -> None:
+    name = await site.ask()
+    grant = await site.driven(name)
+    await site.do("olga", "access.relinquish", grant.id)
+    await site.state(name, "in_review")
+    await site.vote(name, "carl", "reject", why="drove without a spotter")
+    closed = await site.state(name, "closed")
+    assert (closed.finding, closed.follow_up) == ("violation", "drove without a spotter")
+
+
+async def test_a_robot_that_crosses_a_border_ends_the_lease(site: Site) -> None:
+    name = await site.ask()
+    grant = await site.driven(name)
+    site.fleet.set("R-1", region="us")
+    site.clock.advance(16)
+    await site.state(name, "in_review")
+    assert site.grant(name).state == "revoked" and "R-1 is now in us" in site.grant(name).reason
+    assert site.host.book.reads.get("lease", grant.lease).state == "revoked"
+
+
+async def test_a_lost_link_ends_the_lease_as_lost(tmp_path: Path) -> None:
+    site = await Site(tmp_path, link_timeout="5s").open()
+    try:
+        name = await site.ask()
+        grant = await site.driven(name)
+        site.clock.advance(16)
+        await site.state(name, "in_review")
+        assert site.host.book.reads.get("lease", grant.lease).state == "lost"
+        assert "minimal-risk state" in site.grant(name).reason
+        assert site.told("qd.teleop.lease.lost")[0]["how"] == "lost"
+    finally:
+        await site.close()
+
+
+async def test_latency_beyond_the_limit_ends_the_drive(site: Site) -> None:
+    name = await site.ask()
+    grant = await site.driven(name)
+    await site.do("olga", "access.use", grant.id, what="link", latency_p95_ms=320.0)
+    site.clock.advance(16)
+    await site.state(name, "in_review")
+    assert "320 ms is too long" in site.grant(name).reason
+
+
+async def test_a_changed_rule_ends_what_it_would_deny_now(site: Site) -> None:
+    name = await site.ask()
+    await site.driven(name)
+    site.policy = {**site.policy, "transfers": {}}
+    await site.at("carl").publish("qd.policy.changed", {"pack": "access"})
+    await site.state(name, "in_review")
+    assert site.grant(name).state == "revoked" and "no mechanism covers eu>us" in site.grant(name).reason
+
+
+async def test_a_changed_rule_leaves_alone_what_it_still_allows(site: Site) -> None:
+    name = await site.ask()
+    await site.driven(name)
+    await site.at("carl").publish("qd.policy.changed", {"pack": "access"})
+    await asyncio.sleep(0.15)
+    assert site.grant(name).state == "active"
+
+
+async def test_who_leaves_holds_nothing_any_more(site: Site) -> None:
+    first, second = await site.ask(), await site.ask(robots=["R-2"])
+    await site.driven(first)
+    await site.do("carl", "access.remove", person="olga", reason="left VendorCo")
+    assert site.grant(first).state == "revoked"
+    await site.state(second, "withdrawn")
+
+
+async def test_a_grant_never_outlives_the_job(tmp_path: Path) -> None:
+    from tests.unit.access.site import PEOPLE, START
+
+    leaving = {**PEOPLE, "olga": {**PEOPLE["olga"], "until": START + 900}}
+    site = await Site(tmp_path, actors=leaving).open()
+    try:
+        grant = await site.driven(await site.ask())
+        assert grant.expires_at == START + 900
+    finally:
+        await site.close()
+
+
+async def test_break_glass_is_at_once_and_always_looked_at(site: Site) -> None:
+    verb_args = {"action": "assist", "robots": ["R-1"], "reason": "blocks the fire door"}
+    name = (await site.do("dana", "breakglass.take", **verb_args))["id"]
+    await site.state(name, "granted")
+    grant = site.grant(name)
+    assert grant.breakglass and grant.expires_at - grant.not_before == 3600
+    assert site.told("qd.access.breakglass")[0]["request"] == name
+    site.clock.advance(3601)
+    await site.state(name, "in_review")
+    assert site.told("qd.access.review.due")[0]["role"] == "compliance"
+    site.clock.advance(25 * 3600)  # nobody looked: it is asked again, louder
+    await site.until(lambda: site.told("qd.access.review.overdue"), "the second page")
+    own = await site.vote(name, "dana", form={"finding": "ok"})
+    assert own.refusal is not None
+    await site.vote(name, "carl", form={"finding": "ok"})
+    assert (await site.state(name, "closed")).reviewer == "carl"
+
+
+async def test_break_glass_of_another_workflow_is_reviewed_here(site: Site) -> None:
+    await site.at("ivo").publish(
+        "qd.access.breakglass", {"grant": "HF-3", "person": "ivo", "reason": "hotfix at 03:00"}
+    )
+    rows = await site.until(
+        lambda: site.host.book.reads.find("access_request", where={"requester": "ivo"}), "the review"
+    )
+    await site.state(rows[0].id, "in_review")
+    await site.vote(rows[0].id, "carl", form={"finding": "ok"})
+    await site.state(rows[0].id, "closed")
+
+
+async def test_what_the_rules_can_not_tell_is_asked_for_and_the_answer_is_evaluated(site: Site) -> None:
+    name = await site.ask(ticket="")
+    request = await site.state(name, "needs_info")
+    assert "IDN-6" in request.reason
+    with pytest.raises(Refusal):
+        await site.do("dirk", "access.told", name, ticket="M-311")
+    await site.do("olga", "access.told", name, ticket="M-311", text="see the ticket")
+    request = await site.state(name, "evaluated")
+    assert request.evaluation.verdict == "needs_approval" and request.info == ("olga: see the ticket",)
+
+
+async def test_a_question_nobody_answers_ends_as_denied(site: Site) -> None:
+    name = await site.ask(ticket="")
+    await site.state(name, "needs_info")
+    site.clock.advance(73 * 3600)
+    await site.state(name, "denied")
+
+
+async def test_the_less_intrusive_option_is_offered_taken_and_decided_on(site: Site) -> None:
+    name = await site.ask()
+    await site.until(lambda: site.gate(name))
+    with pytest.raises(Refusal):
+        await site.do("olga", "access.offer", name, alternative="observe")
+    with pytest.raises(Refusal) as refused:
+        await site.do("dirk", "access.offer", name, alternative="teleport")
+    assert refused.value.field == "alternative"
+    await site.do("dirk", "access.offer", name, alternative="observe")
+    await site.until(lambda: site.gate(name) is None)
+    await site.do("olga", "access.answer", name, accept=True)
+    await site.until(lambda: site.request(name).action == "observe" and site.gate(name))
+    assert set(site.request(name).evaluation.seats) == {"data-owner", "privacy-officer"}
+
+
+async def test_an_offer_that_is_declined_leaves_the_request_as_it_was(site: Site) -> None:
+    name = await site.ask()
+    await site.until(lambda: site.gate(name))
+    await site.do("dirk", "access.offer", name, alternative="observe")
+    await site.do("olga", "access.answer", name, accept=False)
+    await site.until(lambda: site.gate(name))
+    assert site.request(name).action == "direct" and site.request(name).offered == ""
+
+
+async def test_withdrawn_is_over(site: Site) -> None:
+    name = await site.ask()
+    await site.until(lambda: site.gate(name))
+    await site.do("olga", "access.withdraw", name)
+    await site.until(lambda: site.gate(name) is None, "the gate to close")
+    assert site.request(name).state == "withdrawn"
+
+
+async def test_more_time_is_a_new_decision(site: Site) -> None:
+    name = await site.ask()
+    grant = await site.driven(name)
+    again = (await site.do("olga", "access.extend", grant.id, duration_s=900.0, purpose="still stuck"))["id"]
+    request = await site.state(again, "evaluated")
+    assert request.extends == grant.id and request.evaluation.verdict == "needs_approval"
+    assert site.grant(name).expires_at == grant.expires_at
+
+
+async def test_the_evaluation_comes_out_the_same_on_the_facts_that_were_kept(site: Site) -> None:
+    from engine.capabilities.access import rules
+
+    name = await site.ask()
+    request = await site.state(name, "evaluated")
+    facts = msgspec.json.decode(site.host.vault.read(request.facts))
+    site.clock.advance(86_400)
+    again = rules.evaluate(site.policy, facts)
+    assert (again.verdict, again.trace, again.seats) == (
+        request.evaluation.verdict,
+        request.evaluation.trace,
+        request.evaluation.seats,
+    )
+    assert again.facts_digest == request.evaluation.facts_digest == request.facts
