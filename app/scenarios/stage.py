@@ -59,9 +59,17 @@ class Stage:
     def emit(
         self, event: str, data: Mapping[str, Json], *, subject: str = "", id: str = "", person: str = "ana"
     ) -> None:
-        """An event from outside, as a robot or another system would send it."""
-        said = {"event": event, "data": dict(data), "subject": subject, "id": id or f"scenario-{uuid.uuid4()}"}
-        self.operator.command(person, "event.emit", "", {**said, "source": "/demo"})
+        """An event from outside, as a robot or another system would send it: a CloudEvent."""
+        envelope: dict[str, Json] = {
+            "specversion": "1.0",
+            "type": event,
+            "source": "/demo",
+            "id": id or f"scenario-{uuid.uuid4()}",
+            "data": dict(data),
+        }
+        if subject:
+            envelope["subject"] = subject
+        self.operator.command(person, "event.emit", "", {"envelope": envelope})
         self.tell(f"event {event} {subject}")
 
     def answer(
