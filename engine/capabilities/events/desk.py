@@ -7,18 +7,21 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from engine.capabilities.desk import Args, Desk, DeskVerb, Foreseen, Short
-from engine.capabilities.events.envelope import BadEvent, taken
+from engine.capabilities.events.envelope import OURS, BadEvent, taken
 from engine.capabilities.events.rules import Limits
 
 Json = Any
 
 
 class EmitArgs(Args, frozen=True, kw_only=True):
-    """Either `event` with `data`, or a whole CloudEvent in `envelope`."""
+    """Either `event` with `data`, or a whole CloudEvent in `envelope`. `source` and `id` are those of the system it is
+    told for: the same pair again is the same event."""
 
     event: Annotated[str, Meta(max_length=200, pattern=r"^([A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*)?$")] = ""
     data: dict[str, Json] = {}
     subject: Short = ""
+    source: Short = ""
+    id: Short = ""
     envelope: dict[str, Json] | None = None
 
 
@@ -26,9 +29,13 @@ async def _emit(desk: Desk, record: Any, args: EmitArgs) -> Json:
     if args.envelope is None:
         if not args.event:
             desk.refuse("missing_field", "which event? None is named", field="args.event")
-        await desk.publish(args.event, args.data, args.subject)
+        if args.source.startswith(OURS):
+            desk.refuse("bad_input", f"{OURS} is the engine's own", field="args.source")
+        if not (args.source + args.id).isprintable():
+            desk.refuse("bad_input", "source and id are printable text", field="args.source")
+        await desk.publish(args.event, args.data, args.subject, source=args.source, id=args.id)
         return {"event": args.event, "subject": args.subject}
-    if args.event or args.data or args.subject:
+    if args.event or args.data or args.subject or args.source or args.id:
         desk.refuse("bad_input", "a whole CloudEvent says all itself", field="args.envelope")
     try:
         event = taken(args.envelope, Limits.of(desk.policy("events")))
