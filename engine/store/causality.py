@@ -83,11 +83,10 @@ def _received(row: Recorded, db: Cursor) -> None:
     if found is None:
         return  # a person's signal to this run alone
     seq = found[0]
-    said = "moved " + ", ".join(event.taken_by[:3]) if event.taken_by else "nothing in it waited for this"
-    outcome = "attached" if event.taken_by else "ignored"
-    db.execute(_FATE, (row.seq, "", seq, outcome, row.run, "", said, row.at))
-    if event.taken_by:
-        db.execute(_RUN, (row.run, 0, seq))  # of a run that is known, only the latest changes
+    if not event.taken_by:
+        return  # it was recorded by the run, and moved nothing in it
+    db.execute(_FATE, (row.seq, "", seq, "attached", row.run, "", "moved " + ", ".join(event.taken_by[:3]), row.at))
+    db.execute(_RUN, (row.run, 0, seq))  # of a run that is known, only the latest changes
 
 
 def _emitted(row: Recorded, db: Cursor) -> None:
