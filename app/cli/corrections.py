@@ -68,6 +68,7 @@ def ls(session: Session, everything: bool, state: str, cluster: str, limit: int)
 def clusters(session: Session, everything: bool) -> None:
     """Clusters by score."""
     states = "" if everything else "open,annotating,in_review,routed,awaiting_effect,not_fixed"
+    rows = session.records("cluster", ClusterView, state=states, sort="-score", limit=500)
     listed = [
         (r.id, r.title, f"{r.score:.1f}", r.n_30d, _rate(r), r.state, _alpha(r), r.split_says or _counts(r.versions))
         for r in rows
@@ -102,6 +103,7 @@ def board(session: Session) -> None:
 @options
 def spikes(session: Session) -> None:
     """More interventions than chance: version, site, window."""
+    rows = session.records("spike", SpikeView)
     listed = [
         (r.id, r.version, r.site, r.k, f"{r.expected:.2g}", f"{r.p:.2g}" if r.p is not None else "-", r.says)
         for r in rows
@@ -115,6 +117,7 @@ def spikes(session: Session) -> None:
 @options
 def sessions(session: Session, flagged: bool) -> None:
     """What was found in each session, the most telling first."""
+    rows = sorted(session.records("session_score", SessionScore, limit=500), key=lambda r: -r.rank)
     listed = [
         (
             r.session,
