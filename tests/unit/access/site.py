@@ -247,7 +247,7 @@ class Site:
     def told(self, event: str) -> list[dict[str, Any]]:
         """The data of every event of a name that was published."""
         rows = self.host.book.reads.reading.all(
-            "select data from events where type = 'EventPublished' and data is not null order by seq"
+            "select data from events where type in ('EventPublished', 'Emitted') and data is not null order by seq"
         )
         found = [msgspec.json.decode(row[0]) for row in rows]
         return [one["data"] for one in found if one.get("event") == event]
