@@ -168,10 +168,13 @@ class Authority:
 def forced_command(until: int) -> str:
     """What the gateway runs instead of what was asked: the same, for no longer than the grant (GNU `timeout`).
 
-    The shell gets a hang-up, and two seconds later no choice. A gateway whose clock runs ahead ends it at once.
+    The whole process group gets a hang-up, and two seconds later no choice. On a terminal the shell has to stay in the
+    foreground, and its end hangs up the rest. A gateway whose clock runs ahead ends it at once. What detaches itself from
+    its session is the gateway's to end (`KillUserProcesses=yes` in logind.conf).
     """
     left = f'n=$(({until}-$(date +%s))); [ "$n" -gt 0 ] || {{ echo "this access has ended" >&2; exit 255; }}'
-    return f'{left}; exec timeout --foreground -s HUP -k 2 "$n" ${{SHELL:-/bin/sh}} ${{SSH_ORIGINAL_COMMAND:+-c "$SSH_ORIGINAL_COMMAND"}}'
+    limited = 'exec timeout $f -s HUP -k 2 "$n" "${SHELL:-/bin/sh}" ${SSH_ORIGINAL_COMMAND:+-c "$SSH_ORIGINAL_COMMAND"}'
+    return f"{left}; f=; [ -t 0 ] && f=--foreground; {limited}"
 
 
 def key_text(secrets: Secrets, name: str, make: bool) -> str:
