@@ -65,10 +65,9 @@ def write(folder: Path, plan: Plan, *, episodes: int, fault: str = "", frames: i
             }
         )  # fmt: skip
     total = len(rows["index"])
-    vector = lambda width: pa.list_(pa.float32(), width)  # noqa: E731 - one word for a type
     table = pa.table(
         {
-            "observation.state": pa.array(rows["observation.state"], vector(5)), "action": pa.array(rows["action"], vector(2)),
+            "observation.state": pa.array(rows["observation.state"], pa.list_(pa.float32(), 5)), "action": pa.array(rows["action"], pa.list_(pa.float32(), 2)),
             "timestamp": pa.array(rows["timestamp"], pa.float32()),
             **{name: pa.array(rows[name], pa.int64()) for name in ("frame_index", "episode_index", "index", "task_index")},
             "intervention": pa.array(rows["intervention"], pa.bool_()),

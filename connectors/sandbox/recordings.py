@@ -249,7 +249,7 @@ def record(plan: Plan, stream: BinaryIO) -> None:
             schema, encoding = schemas.get("image" if topic.startswith("/camera/") else topic, (0, "json"))
             channels[topic] = writer.register_channel(topic, encoding, schema)
         writer.add_message(channels[topic], at, message.data, at, number)
-    writer.finish()
+    writer.finish()  # type: ignore[no-untyped-call]
 
 
 def _timed(plan: Plan) -> Iterator[tuple[Message, int, int]]:
@@ -352,7 +352,7 @@ def _bomb(path: Path) -> None:
         content = (0).to_bytes(8, "little") * 2 + (4096).to_bytes(8, "little") + bytes(4)
         content += (4).to_bytes(4, "little") + b"zstd" + len(body).to_bytes(8, "little") + body
         stream.write(b"\x06" + len(content).to_bytes(8, "little") + content)
-        writer.finish()
+        writer.finish()  # type: ignore[no-untyped-call]
 
 
 def make(
@@ -363,6 +363,7 @@ def make(
     from connectors.sandbox import lerobot_files
 
     folder.mkdir(parents=True, exist_ok=True)
+    fleet = profiles(seed, 200) if fleet is None else fleet
     good = plans(seed=seed, count=count, seconds=seconds, sites=sites, tasks=tasks, version=version, fleet=fleet)
     shift = int((start - START_S) * 1e9)
     good = [replace(plan, start_ns=plan.start_ns + shift) for plan in good]
@@ -376,7 +377,15 @@ def make(
 
     for plan in good:
         note(write(plan, folder), plan)
-    more = plans(seed=seed + 1, count=max(len(faults), 1), seconds=seconds, sites=sites, tasks=tasks, version=version)
+    more = plans(
+        seed=seed + 1,
+        count=max(len(faults), 1),
+        seconds=seconds,
+        sites=sites,
+        tasks=tasks,
+        version=version,
+        fleet=fleet,
+    )
     for number, fault in enumerate(faults):
         mine = replace(more[number], start_ns=more[number].start_ns + shift + 43_200_000_000_000)
         if fault in ("duplicate", "reencoded"):

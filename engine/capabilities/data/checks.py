@@ -7,6 +7,7 @@ could not be looked at is a finding too: silence is never a pass.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from engine.capabilities.data.facts import Facts, Span, TopicFacts
 from engine.capabilities.data.identity import Claim, Known, identity
@@ -45,7 +46,7 @@ def refused(check: str, reason: str) -> Finding:
     return Finding(check=check, severity="fail", text=reason)
 
 
-def _span(facts: Facts, t0: int, t1: int) -> dict[str, float]:
+def _span(facts: Facts, t0: int, t1: int) -> dict[str, Any]:
     return {"t_from": round((t0 - facts.start) / 1e9, 3), "t_to": round((t1 - facts.start) / 1e9, 3)}
 
 

@@ -59,7 +59,7 @@ def named_robot(name: str, robot: str, robots: Iterable[str]) -> str:
     found = re.findall(rf"(?<![A-Za-z0-9]){shape}(?!\d)", name) if shape else []
     others = [other for other in found if other != robot]
     if others and robot not in found:
-        return others[0]
+        return str(others[0])
     if robot and robot in found:
         return robot
     return next(

@@ -7,13 +7,10 @@ Each step can be asked again: an engine that died in the middle reads the file o
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,13 +18,17 @@ from engine.capabilities.data import discovery
 from engine.capabilities.data.byte_source import NotAFile, stamp_of
 from engine.capabilities.data.checks import judge, refused, verdict
 from engine.capabilities.data.facts import Facts
+from engine.capabilities.data.formats import locate, set_aside
 from engine.capabilities.data.identity import Claim, Known, Twin
 from engine.capabilities.data.profile import Intake, Profile, intake_of, profile_of, rules_of
-from engine.capabilities.data.scanning import Refused, Rules, Stopped, Watch
+from engine.capabilities.data.scanning import Caps, Refused, Rules, Stopped, Watch
 from engine.capabilities.data.session_fields import fields_of, measured, place_of
 from engine.capabilities.ports import ActionError, Context
 from engine.capabilities.records import Emit
 from engine.contract.sessions import Finding, SessionReport, SessionView, Topic
+
+if TYPE_CHECKING:
+    from engine.capabilities.data.repair import Repaired
 
 Json = Any
 Input = dict[str, Json]
@@ -60,12 +61,7 @@ async def ingest(context: Context, given: Input) -> Json:
         stamp = stamp_of(path.lstat())
     except OSError as error:
         raise ActionError("SessionGone", f"{ref['name']}: {error.strerror}", kind="unavailable") from error
-    session = await context.records.create(
-        "session",
-        _first(ref, given, stamp),
-        key=f"session:{place_of(ref['uri'], ref['episode'])}:{stamp}",
-        state="discovered",
-    )
+    session = await _opened(context, ref, given, stamp)
     if session.state != "discovered":
         return _taken(session, known=True)
     rules, claim = rules_of(profile, intake), _claim(ref)
@@ -134,21 +130,13 @@ async def validate(context: Context, given: Input) -> Json:
 
 async def repair(context: Context, given: Input) -> Json:
     """Mends what can be mended, and judges again; ends repaired or set aside. The file that came in stays as it is."""
-    from engine.capabilities.data.repair import mend
-
     session = await _session(context, given["session"])
     profile, intake = profile_of(context.policy("data"), str(given.get("profile") or "")), _intake(context)
     while session.state == "ingested" and session.verdict == "repair":
         source = locate(context.vault, session)
-        handle, name = await asyncio.to_thread(tempfile.mkstemp, suffix=".mcap", prefix="mend-")
-        os.close(handle)
-        target = Path(name)
+        target = _mending_place(context, session)
         try:
-            done = await _threaded(
-                context,
-                lambda watch, s=source, t=target: mend(s, t, window_s=profile.reorder, caps=intake.caps, watch=watch),
-                "mending",
-            )
+            done = await _mended(context, source, target, profile.reorder, intake.caps)
             kept = await asyncio.to_thread(
                 context.vault.put_file,
                 target,
@@ -222,59 +210,6 @@ async def quarantine(context: Context, given: Input) -> Json:
     return {"session": session.id, "state": session.state, "code": session.code}
 
 
-async def set_aside(records: Any, session: SessionView, reason: str, *, code: str) -> SessionView:
-    """Quarantines a session by somebody's decision; whoever uses it is told."""
-    said = {
-        "session": session.id, "digest": session.digest, "robot": session.robot, "site": session.site, "checks": [code],
-        "reason": reason, "dataset": session.dataset,
-    }  # fmt: skip
-    found: SessionView = await records.change(
-        "session",
-        session.id,
-        to="quarantined",
-        set={"code": code},
-        reason=reason,
-        emit=(Emit("qd.session.quarantined", said),),
-    )
-    return found
-
-
-def locate(vault: Any, session: SessionView, *, verify: bool = False) -> Path:
-    """The file that holds what is used of a session: the mended one, else the one that came in.
-
-    Raises ActionError `SessionGone` or `ContentChanged`: a name proves nothing, so what stands there is compared with what
-    was read (by size and times; with `verify` by its bytes, for MCAP).
-    """
-    if session.format != "lerobot-v3" and session.content != session.digest:
-        found: Path = vault.path(session.content)
-        if verify and not vault.verify(session.content):
-            raise ActionError(
-                "ContentChanged",
-                f"{session.id}: the mended file is not what was kept",
-                kind="conflict",
-                retryable=False,
-            )
-        return found
-    path = Path(session.uri)
-    try:
-        same = stamp_of(path.lstat()) == session.stamp
-    except OSError as error:
-        raise ActionError(
-            "SessionGone", f"{session.id}: {session.name}: {error.strerror}", kind="unavailable", retryable=False
-        ) from error
-    if session.format != "lerobot-v3" and (verify or not same):
-        with path.open("rb") as stream:
-            digest = f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
-        if digest != session.digest:
-            raise ActionError(
-                "ContentChanged",
-                f"{session.id}: {session.name} is not what was ingested",
-                kind="conflict",
-                retryable=False,
-            )
-    return path
-
-
 # -- how it is done ---------------------------------------------------------------------------------------------------
 
 
@@ -310,6 +245,23 @@ def _first(ref: dict[str, Json], given: Input, stamp: str) -> Input:
 def _claim(ref: dict[str, Json]) -> Claim:
     names = ("name", "robot", "site", "sha256", "task", "operator")
     return Claim(**{name: str(ref.get(name) or "")[:300] for name in names})
+
+
+async def _opened(context: Context, ref: dict[str, Json], given: Input, stamp: str) -> SessionView:
+    """The record of this file as it stands: the one of an earlier look, whoever took it, else a new one."""
+    async with _taking.setdefault("records", asyncio.Lock()):
+        where = {"uri": ref["uri"], "episode": ref["episode"]}
+        for known in await context.records.find("session", where=where, limit=50, order="created_at"):
+            if known.stamp == stamp and known.state != "withdrawn":
+                if given.get("dataset") and not known.dataset:
+                    known = await context.records.change("session", known.id, set={"dataset": str(given["dataset"])})
+                found: SessionView = known
+                return found
+        key = f"session:{place_of(ref['uri'], ref['episode'])}:{stamp}"
+        made: SessionView = await context.records.create(
+            "session", _first(ref, given, stamp), key=key, state="discovered"
+        )
+        return made
 
 
 async def _session(context: Context, id: Json) -> SessionView:
@@ -354,6 +306,23 @@ async def _threaded(context: Context, work: Callable[[Watch], Any], what: str) -
         return await asyncio.to_thread(work, Watch(tell, context.cancelled))
     except Stopped as error:
         raise ActionError("Cancelled", "stopped while reading", retryable=False) from error
+
+
+def _mending_place(context: Context, session: SessionView) -> Path:
+    """One place per session: what an engine that died left there is written over."""
+    folder: Path = context.vault.folder
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder / f".mending-{session.id}.mcap"
+
+
+async def _mended(context: Context, source: Path, target: Path, window_s: float, caps: Caps) -> Repaired:
+    from engine.capabilities.data.repair import mend
+
+    def work(watch: Watch) -> Repaired:
+        return mend(source, target, window_s=window_s, caps=caps, watch=watch)
+
+    done: Repaired = await _threaded(context, work, f"mending {source.name}")
+    return done
 
 
 async def _facts(context: Context, session: SessionView, path: Path, rules: Rules) -> Facts | Finding:

@@ -121,8 +121,8 @@ def _batches(path: Path, skip: int, length: int) -> Iterator[Any]:
     if skip < 0 or length < 0:
         raise Refused("table", "an episode that begins before its file")
     with parquet_file(path) as table:
-        groups, before = [], 0
-        first = 0
+        groups: list[int] = []
+        first = before = 0
         for number in range(table.metadata.num_row_groups):
             rows = table.metadata.row_group(number).num_rows
             if before + rows > skip and before < skip + length:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from engine.capabilities.data.byte_source import ByteSource
-from engine.capabilities.data.cameras import Camera
 from engine.capabilities.data.event_log import EventLog
 from engine.capabilities.data.facts import WORST, Facts, Skew, Span, TopicFacts
+from engine.capabilities.data.mcap_channel import Channel
 from engine.capabilities.data.mcap_chunk import Chunk, ChunkUnreadable, crc32, open_chunk
 from engine.capabilities.data.mcap_format import (
     ATTACHMENT,
@@ -38,14 +38,13 @@ from engine.capabilities.data.mcap_format import (
     SCHEMA,
     STATISTICS,
     SUMMARY_OFFSET,
-    hash_of,
     heads_of,
     mixed,
     walk,
 )  # fmt: skip
 from engine.capabilities.data.scanning import Refused, Rules, Watch
-from engine.capabilities.data.streams import Frames, Stream, fingerprint_step
-from engine.capabilities.data.values import Limits, Signal, trajectory
+from engine.capabilities.data.streams import Frames, fingerprint_step
+from engine.capabilities.data.values import trajectory
 
 BATCH = 16_384
 """Messages that are gathered before streams are told: small chunks cost no more than large ones."""
@@ -60,30 +59,12 @@ def scan(path: Path, rules: Rules, watch: Watch | None = None) -> Facts:
         return _Scan(source, rules, watch or Watch()).run()
 
 
-class _Channel:
-    """One channel and those who look at its messages."""
-
-    def __init__(self, facts: TopicFacts, schema: tuple[str, str, bytes], encoding: str, rules: Rules) -> None:
-        self.facts, self.stream = facts, Stream(facts)
-        self.seed = hash_of(facts.name)
-        self.signal: Signal | None = None
-        self.camera: Camera | None = None
-        if facts.role in ("action", "state"):
-            bounded = facts.role == "action"
-            limits = Limits(fields=rules.fields, ignored=rules.ignored)
-            if bounded:
-                limits = Limits(low=rules.low, high=rules.high, fields=rules.fields, ignored=rules.ignored)
-            self.signal = Signal(facts, encoding, schema, limits)
-        elif facts.role == "camera":
-            self.camera = Camera(facts, encoding, schema)
-
-
 class _Scan:
     def __init__(self, source: ByteSource, rules: Rules, watch: Watch) -> None:
         self.source, self.rules, self.watch = source, rules, watch
         self.facts = Facts(format="mcap", digest="", bytes=source.size)
         self.damage = self.facts.damage
-        self.channels: dict[int, _Channel] = {}
+        self.channels: dict[int, Channel] = {}
         self.schemas: dict[int, tuple[str, str, bytes]] = {}
         self.frames = Frames()
         self.events = EventLog(rules.caps.events)
@@ -246,7 +227,7 @@ class _Scan:
         topic = channel.topic[:200]
         role = self.rules.roles.of(topic, schema[0])
         facts = TopicFacts(name=topic, type=schema[0], encoding=channel.message_encoding[:40], role=role)
-        self.channels[channel.id] = _Channel(facts, schema, channel.message_encoding, self.rules)
+        self.channels[channel.id] = Channel(facts, schema, channel.message_encoding, self.rules)
         self.facts.topics.append(facts)
 
     def _loose(self) -> bool:
@@ -482,7 +463,7 @@ class _Scan:
             damage.no_summary = True
         return facts
 
-    def _leading(self, known: list[_Channel]) -> TopicFacts | None:
+    def _leading(self, known: list[Channel]) -> TopicFacts | None:
         for role in ("camera", "action", "state"):
             of_role = [c.facts for c in known if c.facts.role == role]
             if of_role:

@@ -17,7 +17,18 @@ from msgspec import Struct
 
 from engine.capabilities.data.byte_source import ByteSource
 from engine.capabilities.data.mcap_chunk import ChunkUnreadable, open_chunk
-from engine.capabilities.data.mcap_format import CHANNEL, CHUNK, DATA_END, HEAD, MAGIC, MESSAGE, METADATA, SCHEMA, walk
+from engine.capabilities.data.mcap_format import (
+    ATTACHMENT,
+    CHANNEL,
+    CHUNK,
+    DATA_END,
+    HEAD,
+    MAGIC,
+    MESSAGE,
+    METADATA,
+    SCHEMA,
+    walk,
+)
 from engine.capabilities.data.scanning import Caps, Refused, Watch
 
 
@@ -30,6 +41,7 @@ class Repaired(Struct, kw_only=True):
     salvaged: int = 0
     lost_bytes: int = 0
     lost_chunks: int = 0
+    lost_attachments: int = 0
     lost_after_ns: int = 0
     """Time of the last message that was saved, when the end was cut off."""
 
@@ -42,6 +54,8 @@ class Repaired(Struct, kw_only=True):
             said.append(f"{self.salvaged} messages saved from the chunk that was cut")
         if self.moved:
             said.append(f"{self.moved} messages sorted in")
+        if self.lost_attachments:
+            said.append(f"{self.lost_attachments} attachments could not be read and are lost")
         if self.repeated:
             said.append(f"{self.repeated} messages that stood twice left out")
         return tuple(said)
@@ -79,10 +93,12 @@ def mend(source: Path, target: Path, *, window_s: float, caps: Caps, watch: Watc
                 copy.channel(bytes(content))
             elif opcode == METADATA:
                 copy.metadata(bytes(content))
+            elif opcode == ATTACHMENT:
+                copy.attachment(bytes(content))
             watch.at(given.read, given.size)
         copy.flush()
         done.lost_after_ns = copy.last if done.lost_bytes else 0
-        writer.finish()
+        writer.finish()  # type: ignore[no-untyped-call]
         stream.flush()
         os.fsync(stream.fileno())
     if not done.kept:
@@ -98,14 +114,15 @@ def _records(given: ByteSource, caps: Caps, done: Repaired) -> Iterator[tuple[in
     while given.need(9):
         opcode, length = HEAD.unpack_from(given.view, given.start)
         whole = given.offset + 9 + length <= given.size
-        if opcode == DATA_END or opcode == 0:
+        if opcode in (DATA_END, 0):
             return
         if not whole:
             if opcode == CHUNK:
                 yield from _cut_chunk(given, caps, done)
             done.lost_bytes = given.size - given.offset
             return
-        if opcode not in (CHUNK, MESSAGE, SCHEMA, CHANNEL, METADATA) or length > caps.record_bytes:
+        if opcode not in (CHUNK, MESSAGE, SCHEMA, CHANNEL, METADATA, ATTACHMENT) or length > caps.record_bytes:
+            done.lost_attachments += opcode == ATTACHMENT
             given.skip(9 + length)
             continue
         given.need(9 + length)
@@ -177,6 +194,13 @@ class _Copy:
         metadata = _read("Metadata", content)
         if metadata is not None:
             self.writer.add_metadata(metadata.name, metadata.metadata)
+
+    def attachment(self, content: bytes) -> None:
+        found = _read("Attachment", content)
+        if found is None:
+            self.done.lost_attachments += 1
+        else:
+            self.writer.add_attachment(found.create_time, found.log_time, found.name, found.media_type, found.data)
 
     def message(self, content: memoryview) -> None:
         channel = int.from_bytes(content[:2], "little")

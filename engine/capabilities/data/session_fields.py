@@ -90,10 +90,10 @@ def features_of(facts: Facts) -> dict[str, float]:
         if number is not None:
             found[name[:60]] = number
     for topic in facts.topics:
-        for name, value in _spread(topic):
+        for feature, amount in _spread(topic):
             if len(found) >= FEATURES:
                 return found
-            found[name] = value
+            found[feature] = amount
     return found
 
 

@@ -94,7 +94,8 @@ class Stream:
         rows = len(steps) // STRETCH
         if not rows:
             return
-        medians = np.median(steps[: rows * STRETCH].reshape(rows, STRETCH), axis=1) / 1e9
+        whole = np.concatenate((steps[: rows * STRETCH], steps[-STRETCH:]))
+        medians = np.median(whole.reshape(rows + 1, STRETCH), axis=1) / 1e9
         facts = self.facts
         facts.slowest_s = max(facts.slowest_s, float(medians.max()))
         facts.fastest_s = min(facts.fastest_s or math.inf, float(medians.min()))

@@ -11,6 +11,7 @@ class SessionRow(RecordColumns, table=True):
     """Columns are what lists filter by and what duplicates are looked up with."""
 
     __tablename__ = "sessions"
+    uri: str = Field(default="", index=True)
     robot: str = Field(default="", index=True)
     site: str = ""
     task: str = ""

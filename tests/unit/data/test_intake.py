@@ -1,0 +1,218 @@
+"""Recordings taken in: every broken file ends as a record that says why, and good ones end valid, whatever is asked twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.sandbox import lerobot_files, recordings
+from engine.capabilities.ports import ActionError, Robot
+from tests.unit.data.conftest import Table
+
+NOW = recordings.START_S + 30 * 86_400
+
+
+def plans(*, count: int, seconds: float = 6.0, seed: int = 3) -> list[recordings.Plan]:
+    return recordings.plans(seed=seed, count=count, seconds=seconds, fleet=recordings.profiles(7, 200))
+
+
+class FleetOf:
+    def __init__(self, robots: dict[str, str]) -> None:
+        self._robots = [Robot(id=id, serial=serial) for id, serial in robots.items()]
+
+    async def robots(self) -> list[Robot]:
+        return self._robots
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("recordings")
+    recordings.make(
+        place,
+        seed=7,
+        count=4,
+        seconds=5.0,
+        faults=list(recordings.FAULTS),
+        lerobot=3,
+        sites=recordings.SITES,
+        tasks=recordings.TASKS,
+    )
+    return place
+
+
+@pytest.fixture
+def taking(table: Table) -> Table:
+    table.clock.at = NOW
+    table.ports["fleet"] = FleetOf({p.id: p.serial for p in recordings.profiles(7, 200)})
+    return table
+
+
+async def test_a_folder_of_everything_ends_with_every_file_accounted_for(taking: Table, folder: Path) -> None:
+    done = await taking.act("data.intake", folder=str(folder), dataset="bins", campaign="c-1")
+    sessions = {one.name: one for one in await taking.find("session")}
+    manifest = json.loads((folder / "manifest.json").read_text())["recordings"]
+    assert done["counts"]["found"] == len(sessions) == len(manifest) - 1 + 3
+    made = plans(count=4, seconds=5.0, seed=7)
+    assert {sessions[f"{plan.name}.mcap"].state for plan in made} == {"valid"}
+    assert [sessions[f"lerobot-bin-pick#{n}"].state for n in range(3)] == ["valid"] * 3
+    broken = [one for one in sessions.values() if one.state == "quarantined"]
+    expected = [fault for fault, word in recordings.FAULTS.items() if word == "quarantine"]
+    why = {one.name: (one.code, one.findings[0].text) for one in broken}
+    assert len(broken) == len(expected), why
+    assert done["duplicates"] == 2
+    assert all(one.code and one.findings and one.report and taking.host.vault.verify(one.report) for one in broken)
+    assert done["counts"] == {
+        "found": len(sessions),
+        "valid": 7,
+        "repaired": 4,
+        "quarantined": len(expected),
+        "duplicates": 2,
+    }
+
+
+FAULT_CODES = {
+    "corrupt": "corrupt", "clock_back": "clock_back", "clock_jump": "clock_jump", "gap": "gap", "drops": "drops", "skew": "skew",
+    "nan": "not_finite", "limits": "limits", "zero_actions": "zero_actions", "no_actions": "missing", "mixed_fps": "mixed_rate",
+    "camera_swapped": "camera_swapped", "calibration": "calibration", "wrong_robot": "wrong_robot", "look_alike": "look_alike",
+    "short": "duration", "not_mcap": "not_mcap", "empty": "not_mcap", "enormous": "truncated", "bomb": "corrupt",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULT_CODES)
+async def test_each_fault_is_named_for_what_it_is(taking: Table, tmp_path: Path, fault: str) -> None:
+    plan, other = plans(count=2, seconds=5.0)
+    broken = recordings.broken(plan, fault, other=other)
+    path = recordings.write(broken, tmp_path)
+    claim = {"robot": plan.robot} if fault == "wrong_robot" else {}
+    ref = {"uri": str(path), "format": "mcap", "bytes": path.stat().st_size, "episode": -1, "name": path.name, **claim}
+    taken = await taking.act("data.take", ref=ref)
+    assert (taken["state"], taken["verdict"], taken["code"]) == ("quarantined", "quarantine", FAULT_CODES[fault])
+    session = await taking.get("session", taken["session"])
+    assert session.findings[0].severity == "fail" and taken["worst"]
+    assert (await taking.records.history("session", session.id))[-1].reason == session.findings[
+        0
+    ].text or fault == "gap"
+
+
+@pytest.mark.parametrize("fault", ["truncated", "no_summary", "shuffled", "repeated"])
+async def test_what_is_mended_says_what_was_lost_and_leaves_the_original(
+    taking: Table, tmp_path: Path, fault: str
+) -> None:
+    plan, other = plans(count=2, seconds=5.0)
+    path = recordings.write(recordings.broken(plan, fault, other=other), tmp_path)
+    before = path.read_bytes()
+    ref = {"uri": str(path), "format": "mcap", "name": path.name}
+    first = await taking.act("data.ingest", ref=ref)
+    judged = await taking.act("data.validate", session=first["session"])
+    assert (judged["verdict"], judged["state"]) == ("repair", "ingested")
+    mended = await taking.act("data.repair", session=first["session"])
+    assert (mended["verdict"], mended["state"], mended["repairs"]) == ("pass", "repaired", 1)
+    session = await taking.get("session", first["session"])
+    assert session.content != session.digest and path.read_bytes() == before
+    assert taking.host.vault.verify(session.content)
+    assert session.mended and any(finding.check == "repaired" for finding in session.findings)
+    if fault == "truncated":
+        assert session.lost_bytes > 0 and session.lost_s > 0 and "lost" in session.findings[0].text
+    from mcap.reader import make_reader
+
+    with taking.host.vault.path(session.content).open("rb") as stream:
+        counted = make_reader(stream).get_summary().statistics.message_count  # type: ignore[union-attr]
+    assert counted == sum(topic.messages for topic in session.topics)
+
+
+async def test_asking_again_changes_nothing(taking: Table, tmp_path: Path) -> None:
+    recordings.write(plans(count=1, seconds=4.0)[0], tmp_path)
+    first = await taking.act("data.intake", folder=str(tmp_path), dataset="bins")
+    taking.run = "run-2"
+    again = await taking.act("data.intake", folder=str(tmp_path), dataset="others")
+    assert first["sessions"] == again["sessions"] and len(await taking.find("session")) == 1
+    assert (await taking.get("session", first["sessions"][0])).dataset == "bins"
+
+
+async def test_the_same_bytes_under_a_new_name_are_found_even_when_both_are_read_at_once(
+    taking: Table, tmp_path: Path
+) -> None:
+    import asyncio
+
+    plan = plans(count=1, seconds=4.0)[0]
+    path = recordings.write(plan, tmp_path)
+    (tmp_path / f"{plan.name}-copy.mcap").write_bytes(path.read_bytes())
+    found = await taking.act("data.discover", folder=str(tmp_path))
+    taken = await asyncio.gather(*(taking.act("data.take", ref=ref) for ref in found["found"]))
+    assert sorted(one["state"] for one in taken) == ["quarantined", "valid"]
+    lost = next(one for one in taken if one["state"] == "quarantined")
+    kept = next(one for one in taken if one["state"] == "valid")
+    assert lost["code"] == "duplicate" and lost["duplicate_of"] == kept["session"]
+
+
+async def test_an_episode_is_known_again_in_another_data_set(taking: Table, tmp_path: Path) -> None:
+    plan = plans(count=1)[0]
+    lerobot_files.write(tmp_path / "one", plan, episodes=3)
+    lerobot_files.write(tmp_path / "two", plan, episodes=2)
+    done = await taking.act("data.intake", folder=str(tmp_path))
+    assert done["counts"]["valid"] == 3 and done["duplicates"] == 2
+
+
+@pytest.mark.parametrize("fault", lerobot_files.FAULTS)
+async def test_a_lerobot_set_that_contradicts_itself_is_set_aside(taking: Table, tmp_path: Path, fault: str) -> None:
+    plan = plans(count=1)[0]
+    lerobot_files.write(tmp_path / "set", plan, episodes=3, fault=fault)
+    done = await taking.act("data.intake", folder=str(tmp_path))
+    if fault == "old_version":
+        assert done["counts"]["found"] == 0 and "v2.1" in done["skipped"][0][1]
+        return
+    assert len(done["quarantined"]) == (3 if fault in ("wrong_total", "lost_file") else 1)
+    session = await taking.get("session", done["quarantined"][0])
+    assert (
+        session.code
+        in {
+            "video_short": "video_rows",
+            "nan": "not_finite",
+            "wrong_total": "totals",
+            "time_repeats": "time",
+            "lost_file": "missing",
+        }[fault]
+    )
+
+
+async def test_content_that_changed_after_it_was_read_is_not_used(taking: Table, tmp_path: Path) -> None:
+    path = recordings.write(plans(count=1, seconds=4.0)[0], tmp_path)
+    taken = await taking.act("data.ingest", ref={"uri": str(path), "format": "mcap", "name": path.name})
+    with path.open("r+b") as stream:
+        stream.seek(5000)
+        byte = stream.read(1)[0]
+        stream.seek(5000)
+        stream.write(bytes([byte ^ 1]))
+    with pytest.raises(ActionError) as changed:
+        await taking.act("data.validate", session=taken["session"])
+    assert changed.value.error == "ContentChanged"
+
+
+async def test_links_pipes_and_other_formats_are_named_and_not_read(taking: Table, tmp_path: Path) -> None:
+    import os
+
+    outside = recordings.write(plans(count=1, seconds=4.0)[0], tmp_path)
+    inside = tmp_path / "in"
+    inside.mkdir()
+    (inside / "link.mcap").symlink_to(outside)
+    os.mkfifo(inside / "pipe.mcap")
+    (inside / "old.bag").write_bytes(b"#ROSBAG V2.0\n")
+    (inside / "manifest.json").write_text("{")
+    found = await taking.act("data.discover", folder=str(inside))
+    reasons: dict[str, Any] = dict(found["skipped"])
+    assert found["count"] == 0 and set(reasons) == {"link.mcap", "pipe.mcap", "old.bag", "manifest.json"}
+    taken = await taking.act("data.take", ref={"uri": str(inside / "link.mcap"), "format": "mcap"})
+    assert (taken["state"], taken["code"]) == ("quarantined", "not_a_file")
+
+
+async def test_a_folder_that_may_not_be_read_is_refused(taking: Table, tmp_path: Path) -> None:
+    for bad in ("relative/folder", str(tmp_path / "missing"), "s3://bucket/x"):
+        with pytest.raises(ActionError) as refused:
+            await taking.act("data.discover", folder=bad)
+        assert refused.value.error in ("BadFolder", "NotConfigured") and not refused.value.retryable
+    taking.policy["ingest"]["roots"] = [str(tmp_path / "allowed")]
+    with pytest.raises(ActionError, match="may be read"):
+        await taking.act("data.discover", folder=str(tmp_path))
