@@ -264,4 +264,5 @@ class CaseQueue(View, frozen=True, kw_only=True):
     breaching: int = 0
     soon_s: float = 1800.0
     queues: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
     as_of: float = 0.0

@@ -40,7 +40,7 @@ def _queue(look: Look, at: dict[str, str], query: dict[str, str]) -> CaseQueue:
     counts = Counter(f"P{one.priority}" if one.priority else "new" for one in live)
     return CaseQueue(
         rows=tuple(sorted(lines, key=_urgency)), counts=dict(sorted(counts.items())), breaching=breaching, soon_s=soon,
-        queues=tuple(queues), as_of=now,
+        queues=tuple(queues), modes=tuple(policy["codes"]["mode"]), as_of=now,
     )  # fmt: skip
 
 
