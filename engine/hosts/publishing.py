@@ -82,10 +82,10 @@ class Publishing:
 
     def recover(self) -> None:
         """Delivers whatever stands undelivered in the outbox."""
-        for seq, run, _, body in self._host.loader.undelivered():
-            if seq not in self._offered:
+        for seq in self._host.loader.undelivered():  # many may wait for quiet: only their numbers are read each time
+            if seq not in self._offered and (told := self._host.loader.told(seq)) is not None:
                 self._offered.add(seq)
-                self._deliver(seq, run, msgspec.json.decode(body))
+                self._deliver(seq, told[0], msgspec.json.decode(told[1]))
 
     def _deliver(self, seq: int, run: str, body: dict[str, Json]) -> None:
         """Gives the event to every run that waits for it and to the triggers, then marks it delivered."""

@@ -181,9 +181,14 @@ class Loader:
         row = self._database.execute("select 1 from inbox where source = ? and id = ?", (source, id_)).fetchone()
         return row is not None
 
-    def undelivered(self) -> list[tuple[int, str, str, bytes]]:
-        """Events for the outside that no waiting run has been told of: (seq, run, event, CloudEvent)."""
-        return self.rows("select seq, run, event, body from outbox where delivered = 0 order by seq")
+    def undelivered(self) -> list[int]:
+        """Events for the outside that were not seen to yet, by their sequence."""
+        return [row[0] for row in self.rows("select seq from outbox where delivered = 0 order by seq")]
+
+    def told(self, seq: int) -> tuple[str, bytes] | None:
+        """The run that told an event, and the event as it was told."""
+        rows = self.rows("select run, body from outbox where seq = ?", (seq,))
+        return (rows[0][0], rows[0][1]) if rows else None
 
     def depth(self, seq: int) -> int:
         """How long the chain of causes of an event is, itself included."""
