@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 OLDEST, PREVIOUS, RELEASE = "4.6.2", "4.7.3", "4.8.1"
+FORWARD = "4.8.2"  # what PREVIOUS holds, as a version that no bootloader refuses
 BASE_RATE_PER_H = 0.06  # interventions per operating robot-hour: 6 per 100 robot-hours
 
 
@@ -35,6 +36,12 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """Variants whose bootloader never goes below the new release once it ran (anti-rollback floor = new release)."""
     long_offline: int = 0
     hostile_logs: bool = False
+    already: int = 0
+    """Robots that have run the release since before the beginning: site by site, so that a site has it and others don't."""
+    already_floor: int = 0
+    """Of those, how many have a bootloader that never goes below the release."""
+    forward: bool = False
+    """The update server also holds the old content under a new number (`FORWARD`)."""
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -97,6 +104,15 @@ SCENARIOS: dict[str, Scenario] = {
             ending="the blocked robots are named before the rollback; the rest is rolled back",
             rate_new=6.0,
             floor_variants=("rev-C",),
+        ),
+        Scenario(
+            name="bad-release",
+            title="Seventeen robots have run a bad release for a day; three of them can't be put back.",
+            ending="taken off the robots by an incident",
+            rate_new=4.0,
+            already=17,
+            already_floor=3,
+            forward=True,
         ),
     )
 }

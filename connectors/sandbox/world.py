@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from msgspec import Struct
 
 from connectors.sandbox.robot import Robot, Rules
-from connectors.sandbox.scenarios import BASE_RATE_PER_H, OLDEST, PREVIOUS, RELEASE, Scenario
-from connectors.sandbox.sites import MODEL, VARIANT_RATE, VARIANTS, profiles
+from connectors.sandbox.scenarios import BASE_RATE_PER_H, FORWARD, OLDEST, PREVIOUS, RELEASE, Scenario
+from connectors.sandbox.sites import MODEL, SITES, VARIANT_RATE, VARIANTS, profiles
 
 SIM0 = 1_793_606_400.0  # Monday 2 November 2026, 08:00 UTC: every demonstration starts on the same morning
 HISTORY_S = 30 * 3600.0  # lived before the start, so that robots have a past to be compared with
@@ -50,7 +50,7 @@ class World:
         self.wall0 = clock()
         self.software = [
             Software(i, v, 412_000_000 + 1_300_000 * i, hashlib.sha1(f"quarterdeck sandbox {v}".encode()).hexdigest())
-            for i, v in enumerate((OLDEST, PREVIOUS, RELEASE), start=1)
+            for i, v in enumerate((OLDEST, PREVIOUS, RELEASE, *((FORWARD,) if scenario.forward else ())), start=1)
         ]
         self.wave: list[str] = []
         self._wave_strata: set[tuple[str, str]] = set()
@@ -69,7 +69,13 @@ class World:
         )
         found = profiles(seed, robots)
         out = set(random.Random(f"{seed}:offline").sample([p.id for p in found], scenario.long_offline))
-        self.robots = {p.id: Robot(p, seed, self._until, PREVIOUS, rules, offline=p.id in out) for p in found}
+        have = [p.id for p in found if p.site == SITES[0].id] + [p.id for p in found if p.site != SITES[0].id]
+        self.already = frozenset(have[: scenario.already])
+        self._floored = frozenset(have[: scenario.already_floor])
+        self.robots = {
+            p.id: Robot(p, seed, self._until, RELEASE if p.id in self.already else PREVIOUS, rules, offline=p.id in out)
+            for p in found
+        }
 
     # -- time ---------------------------------------------------------------------------------------------------------
 
@@ -107,7 +113,8 @@ class World:
 
     def floor(self, robot: Robot) -> str:
         """The lowest version its bootloader starts."""
-        return RELEASE if robot.profile.variant in self.scenario.floor_variants else OLDEST
+        floored = robot.profile.variant in self.scenario.floor_variants or robot.id in self._floored
+        return RELEASE if floored else OLDEST
 
     def _rate_per_h(self, robot: Robot) -> float:
         rate = BASE_RATE_PER_H * VARIANT_RATE[robot.profile.variant] * robot.profile.temper

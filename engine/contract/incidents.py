@@ -101,6 +101,7 @@ class Wave(View, frozen=True, kw_only=True):
     done: int = 0
     left: tuple[tuple[str, str], ...] = ()
     at: float = 0.0
+    ended_at: float = 0.0
     sentence: str = ""
 
 

@@ -162,7 +162,7 @@ def estimate(ground: Ground, names: Sequence[str]) -> float | None:
         max(1, math.floor(ground.policy["site_concurrency"] * size[site])) for site in {r.site for r in robots}
     )
     rounds = math.ceil(rules["share"] * len(robots) / max(1, together))
-    return max(robot.poll_s for robot in robots) + each * rounds
+    return float(max(robot.poll_s for robot in robots) + each * rounds)
 
 
 def _config(ground: Ground) -> OptionRow:
