@@ -144,3 +144,15 @@ class SessionReport(View, frozen=True, kw_only=True):
     topics: tuple[Topic, ...] = ()
     repaired: tuple[str, ...] = ()
     """What a repair did, in sentences."""
+
+
+class SessionFunnel(View, frozen=True, kw_only=True):
+    """Sessions by state, and by reason those that were set aside. `hours` of recording, bytes of files."""
+
+    states: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    sessions: int = 0
+    bytes: int = 0
+    hours: float = 0.0
+    repaired: int = 0
+    lost_bytes: int = 0

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from engine.capabilities.data import discovery
-from engine.capabilities.data.byte_source import NotAFile, stamp_of
+from engine.capabilities.data.byte_source import NotAFile
 from engine.capabilities.data.checks import judge, refused, verdict
 from engine.capabilities.data.facts import Facts
-from engine.capabilities.data.formats import locate, set_aside
+from engine.capabilities.data.formats import content_stamp, locate, set_aside
 from engine.capabilities.data.identity import Claim, Known, Twin
 from engine.capabilities.data.profile import Intake, Profile, intake_of, profile_of, rules_of
 from engine.capabilities.data.scanning import Caps, Refused, Rules, Stopped, Watch
@@ -57,10 +57,7 @@ async def ingest(context: Context, given: Input) -> Json:
     intake, profile = _intake(context), profile_of(context.policy("data"))
     path = Path(ref["uri"])
     discovery.folder_of(ref["uri"], intake)
-    try:
-        stamp = stamp_of(path.lstat())
-    except OSError as error:
-        raise ActionError("SessionGone", f"{ref['name']}: {error.strerror}", kind="unavailable") from error
+    stamp = await asyncio.to_thread(_stamp, path, ref["format"], ref["name"])
     session = await _opened(context, ref, given, stamp)
     if session.state != "discovered":
         return _taken(session, known=True)
@@ -245,6 +242,13 @@ def _first(ref: dict[str, Json], given: Input, stamp: str) -> Input:
 def _claim(ref: dict[str, Json]) -> Claim:
     names = ("name", "robot", "site", "sha256", "task", "operator")
     return Claim(**{name: str(ref.get(name) or "")[:300] for name in names})
+
+
+def _stamp(path: Path, format: str, name: str) -> str:
+    try:
+        return content_stamp(path, format)
+    except OSError as error:
+        raise ActionError("SessionGone", f"{name}: {error.strerror}", kind="unavailable") from error
 
 
 async def _opened(context: Context, ref: dict[str, Json], given: Input, stamp: str) -> SessionView:

@@ -84,7 +84,7 @@ KEPT = 4
 
 def open_dataset(folder: Path, *, watch: Watch | None = None, rooted: bool = True) -> DataSet:
     """The data set; with `rooted` every file is read for the root digest (kept while no file changes). Raises Refused."""
-    files, stamp = _files(folder)
+    files, stamp = files_of(folder)
     key = f"{folder}|{stamp}"
     found = _opened.get(key)
     if found is None:
@@ -101,8 +101,8 @@ def open_dataset(folder: Path, *, watch: Watch | None = None, rooted: bool = Tru
     return found
 
 
-def _files(folder: Path) -> tuple[dict[str, int], str]:
-    """Every file with its size. Links are refused: what they lead to may change unseen."""
+def files_of(folder: Path) -> tuple[dict[str, int], str]:
+    """Every file with its size, and a stamp that changes with any of them. Links are refused: what they lead to may change unseen."""
     found: dict[str, int] = {}
     stamps = hashlib.sha256()
     for place, folders, names in os.walk(folder, followlinks=False):
