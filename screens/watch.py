@@ -5,7 +5,9 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Container
 
+from engine.contract.cases import CaseView
 from engine.contract.gates import GateSummary
+from engine.contract.incidents import IncidentView
 from engine.contract.rollouts import RolloutSummary
 from engine.contract.runs import RunSummary
 from engine.contract.system import FeedLine
@@ -21,6 +23,10 @@ SHOWN = 30
 """Rows per section; beyond that the section says how many more there are and where."""
 URGENT_S = 3600.0
 ROLLOUT_DONE = ("completed", "aborted", "rolled_back", "draft")
+INCIDENT_OPEN = "detected,triaged,contained,mitigating,monitoring"
+CASE_OPEN = "new,triaged,queued,assigned,in_progress,on_hold,resolved,verifying,reopened"
+PRESSING = 2
+"""Cases of this priority and above stand on Watch; the others are found under Cases."""
 TROUBLE = {"failed": "alarm", "compensating": "caution", "cancelling": "caution", "suspended": "caution"}
 
 register(
@@ -35,6 +41,29 @@ class WatchScreen(QScreen):
     ROOT = True
     ACTS = ("watch.open", "watch.feed")
     AUTO_FOCUS = "#needs"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._incidents: tuple[IncidentView, ...] = ()
+        self._cases: tuple[CaseView, ...] = ()
+
+    def refetch(self) -> None:
+        """Incidents and pressing cases; the rest comes with the first picture and the feed."""
+        self.ask(
+            lambda: self.client.records("incident", IncidentView, state=INCIDENT_OPEN),
+            self._got_incidents,
+            group="incidents",
+        )
+        self.ask(lambda: self.client.records("case", CaseView, state=CASE_OPEN), self._got_cases, group="cases")
+
+    def _got_incidents(self, found: tuple[IncidentView, ...]) -> None:
+        self._incidents = tuple(sorted(found, key=lambda one: (one.sev or 9, one.created_at)))
+        self._fill()
+
+    def _got_cases(self, found: tuple[CaseView, ...]) -> None:
+        pressing = [one for one in found if 0 < one.priority <= PRESSING or one.safety_related]
+        self._cases = tuple(sorted(pressing, key=lambda one: (one.priority, one.created_at)))
+        self._fill()
 
     def body(self) -> ComposeResult:
         with Container(id="watch"):
@@ -75,6 +104,16 @@ class WatchScreen(QScreen):
                 "; " if said else "",
                 (f"{len(stopped)} rollout{'s' * (len(stopped) != 1)} stopped or failing", "alarm"),
             ]
+        if self._incidents:
+            worst = self._incidents[0]
+            count = len(self._incidents)
+            said += [
+                "; " if said else "",
+                (
+                    f"{count} incident{'s' * (count != 1)} open" + (f", worst SEV-{worst.sev}" if worst.sev else ""),
+                    "alarm",
+                ),
+            ]
         if failing:
             said += ["; " if said else "", (f"{len(failing)} run{'s' * (len(failing) != 1)} in trouble", "caution")]
         if not said:
@@ -87,6 +126,8 @@ class WatchScreen(QScreen):
     def model_changed(self, delta: Delta | None) -> None:
         if not self.model.loaded:
             return
+        if delta is None or delta.of("incident", "case"):
+            self.refetch()
         if delta is None or delta.gates or delta.rollouts or delta.runs:
             self._fill()
         if delta is None or delta.feed:
@@ -136,6 +177,13 @@ class WatchScreen(QScreen):
             rows.append(("#quiet", Wide([("  No decision waits for anybody.", "muted")])))
         rows += [(f"gate {gate.id}", _gate_row(gate, now)) for gate in (mine + others)[:SHOWN]]
         rows += _more("gates", len(gates))
+        if self._incidents:
+            rows.append(("#incidents", Wide([(" INCIDENTS", "muted")])))
+            rows += [(f"incident {one.id}", _incident_row(one)) for one in self._incidents[:SHOWN]]
+        if self._cases:
+            rows.append(("#cases", Wide([(" PRESSING CASES", "muted")])))
+            rows += [(f"case {one.id}", _case_row(one)) for one in self._cases[:SHOWN]]
+            rows += _more("cases", len(self._cases))
         rollouts = sorted(
             model.rollouts.values(), key=lambda r: (r.state in ROLLOUT_DONE, r.verdict != "FAIL", -r.started_at)
         )
@@ -159,7 +207,7 @@ class WatchScreen(QScreen):
 
     def target(self) -> Target | None:
         kind, _, id = self.focused_key().partition(" ")
-        return Target(kind, id) if id and kind in ("gate", "rollout", "run") else None
+        return Target(kind, id) if id and kind in ("gate", "rollout", "run", "incident", "case") else None
 
     def focused_key(self) -> str:
         focused = self.focused
@@ -208,6 +256,30 @@ def _gate_row(gate: GateSummary, now: float) -> Cells:
     claimed: list[Part] = [(f" claimed by {gate.claimed_by}", "muted")] if gate.claimed_by else []
     escalated: list[Part] = [(" escalated", "caution")] if gate.escalated else []
     return Wide([" ", mark, due, seats, gate.question, *escalated, *claimed, *why], selectable=True)
+
+
+def _incident_row(one: IncidentView) -> Cells:
+    sev: Part = (f"SEV-{one.sev} " if one.sev else "SEV-? ", "alarm" if one.sev in (0, 1, 2) else "caution")
+    leader = f" \u2014 {one.ic}" if one.ic else " \u2014 nobody leads it"
+    said = one.sentence or one.title
+    return Wide([" ", ("! ", "alarm"), f"{one.id:<6} ", sev, f"{one.state} ", said, (leader, "muted")], selectable=True)
+
+
+def _case_row(one: CaseView) -> Cells:
+    tone = "alarm" if one.priority == 1 or one.safety_related else "caution"
+    who = one.assignee or "unclaimed"
+    return Wide(
+        [
+            " ",
+            ("! ", tone),
+            f"{one.id:<6} ",
+            (f"P{one.priority or '?'} ", tone),
+            f"{one.state.replace('_', ' ')} ",
+            f"{one.robot} {one.title}",
+            (f" \u2014 {who}", "muted"),
+        ],
+        selectable=True,
+    )
 
 
 VERDICT_MARK = {
