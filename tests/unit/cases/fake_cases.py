@@ -111,7 +111,7 @@ def client(*, hostile: bool = False, empty: bool = False) -> FakeClient:
     ]
     if empty:
         rows, lines = [], []
-    made.held["case"] = rows
+    made.held["case"] = list(rows)
     made.answers_to["/v1/cases/queue"] = CaseQueue(
         rows=tuple(lines), counts={"P1": 1, "P2": 2, "P3": 1} if lines else {}, breaching=1 if lines else 0,
         queues=("drive-EU", "software-EU"), modes=CODES["mode"], as_of=BASE,
