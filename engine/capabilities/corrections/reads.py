@@ -52,11 +52,7 @@ def clip(look: Look, at: dict[str, str], query: dict[str, str]) -> ClipView | No
         )
         t += STEP_S
     moments = sorted(found.times)
-    gaps = [
-        (round(a - case.t0, 2), round(b - case.t0, 2))
-        for a, b in itertools.pairwise(moments)
-        if b - a > GAP_S
-    ]
+    gaps = [(round(a - case.t0, 2), round(b - case.t0, 2)) for a, b in itertools.pairwise(moments) if b - a > GAP_S]
     return ClipView(
         correction=case.id, digest=window.digest, sound=not found.truncated, start=start, end=end, points=tuple(points),
         topics=window.topics, gaps=tuple(gaps[:100]),

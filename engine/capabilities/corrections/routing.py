@@ -67,7 +67,8 @@ async def route(context: Context, given: Input) -> Json:
         parted = priority.split(pieces, eval_share=float(policy["eval_share"]), seed=int(policy["split_seed"]))
         for case in kept:
             why = parted.refused.get(case.id) or ("as asked" if case.wanted == parted.sides[case.id] else "by rule")
-            changes.append(_routed(case, parted.sides[case.id], why, facts))
+            dataset = await _dataset(context.records, case)
+            changes.append(_routed(case, parted.sides[case.id], why, dataset, facts))
         says = parted.says + (f"; {len(parted.refused)} wishes not met" if parted.refused else "")
     if changes:
         await context.records.change_many(changes)
@@ -113,10 +114,16 @@ async def _learnt_already(records: Records, session: str) -> str:
     return ""
 
 
-def _routed(case: CorrectionCase, side: str, why: str, facts: Mapping[str, Json]) -> Change:
+async def _dataset(records: Records, case: CorrectionCase) -> str:
+    """The dataset its session was recorded for; empty when nobody said."""
+    session = await records.get("session", case.session) if case.session else None
+    return str(session.dataset) if session is not None else ""
+
+
+def _routed(case: CorrectionCase, side: str, why: str, dataset: str, facts: Mapping[str, Json]) -> Change:
     data = {
         "correction": case.id, "cluster": case.cluster, "session": case.session, "route": side, "task": case.task,
-        "site": case.site, "use": case.use, "robot": case.robot, "version": case.version,
+        "site": case.site, "use": case.use, "robot": case.robot, "version": case.version, "dataset": dataset,
         "window": case.window.digest if case.window else "",
     }  # fmt: skip
     return Change(
