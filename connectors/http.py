@@ -119,16 +119,17 @@ class HttpClient:
         params: Mapping[str, str] | None = None,
         json: Any = None,
         form: Mapping[str, str] | None = None,
+        media: str = "application/json",
         safe: bool,
         authenticated: bool = True,
     ) -> T:
-        """One call, decoded as `type` (`str`: the text itself).
+        """One call, decoded as `type` (`str`: the text itself). `media` is what the JSON is said to be.
 
         Raises ActionError of a named kind (see the module), InDoubt for an unsafe call that was sent and not answered.
         """
         headers, body = {"accept": "application/json"}, None
         if json is not None:
-            headers["content-type"], body = "application/json", msgspec.json.encode(json)
+            headers["content-type"], body = media, msgspec.json.encode(json)
         elif form is not None:
             headers["content-type"], body = "application/x-www-form-urlencoded", urlencode(form).encode()
         target = path + ("?" + urlencode(params) if params else "")

@@ -39,6 +39,7 @@ from engine.hosts.clock import RealClock, ScaledClock
 from engine.hosts.embedded import Host
 from engine.hosts.retention import Retention
 from engine.hosts.settings import Config
+from engine.hosts.telling import Telling
 from engine.jobs import FleetSync, Health, Soundness, lasting
 from engine.language import DefinitionError, Expressions, World, load, read
 from engine.store.errors import StoreError, StoreInUse, StoreReadOnly
@@ -153,6 +154,8 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
             loop.add_signal_handler(number, door.stopping.set)
         tasks.append(asyncio.create_task(lasting("health", health.watch())))
         tasks.append(asyncio.create_task(lasting("retention", Retention(host).run())))
+        if "sink" in connections.ports:
+            tasks.append(asyncio.create_task(lasting("telling", Telling(host, connections.ports["sink"]).run())))
         if host.journal.seq > FULL_AT_START:
             tasks.append(asyncio.create_task(lasting("verification", soundness.look())))
         if "fleet" in connections.ports and "updates" in connections.ports:

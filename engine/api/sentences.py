@@ -258,6 +258,7 @@ _SENTENCES: dict[str, Callable[[Data], tuple[str, str]]] = {
     "WorkflowRegistered": _plain(lambda d: f"{d['workflow']} version {d['version']} is registered", "notice"),
     "EventPublished": _published,
     "EventRouted": _routed,
+    "EventNotTaken": _plain(lambda d: f"event {d['event']} was refused by the {d['sink']}{_because(d)}", "warning"),
     "BookkeepingSwept": _plain(
         lambda d: "swept old bookkeeping: " + ", ".join(f"{n} {table}" for table, n in d["rows"].items())
     ),

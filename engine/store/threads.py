@@ -45,6 +45,21 @@ class Threads:
         rows = self._all(f"{_EVENT} where t.seq = ?", (seq,))
         return self._view(rows[0], whole=True) if rows else None
 
+    def key(self, seq: int) -> str:
+        """What runs and other systems know an event by; empty when there is none."""
+        rows = self._all("select key from event_threads where seq = ?", (seq,)) if seq else ()
+        return str(rows[0][0]) if rows else ""
+
+    def root_key(self, event: OutEvent) -> str:
+        """The key of the first cause of an event."""
+        key, cause = event.key, event.cause
+        for _ in range(LONGEST):
+            rows = self._all("select key, cause from event_threads where seq = ?", (cause,)) if cause else ()
+            if not rows:
+                break
+            key, cause = rows[0]
+        return key
+
     def page(
         self, *, event: str = "", subject: str = "", run: str = "", record: str = "", before: int = 0, limit: int = 100
     ) -> OutEventPage:

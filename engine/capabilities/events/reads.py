@@ -60,24 +60,11 @@ def _event(look: Look, at: dict[str, str], query: dict[str, str]) -> OutEvent | 
 def with_envelope(look: Look, event: OutEvent) -> OutEvent:
     """The event as it leaves, beside how it is shown here."""
     threads = Threads(look.all)
-    cause = threads.event(event.cause) if event.cause else None
     actor = look.one("select actor from events where seq = ?", (event.seq,))
     limits = Limits.of(look.policy("events"))
-    root = _root(threads, event)
-    made = envelope(
-        event, limits=limits, actor=actor[0] if actor else "{}", cause=cause.key if cause else "", root=root
-    )
+    cause, root = threads.key(event.cause), threads.root_key(event)
+    made = envelope(event, limits=limits, actor=actor[0] if actor else "{}", cause=cause, root=root)
     return msgspec.structs.replace(event, envelope=made)
-
-
-def _root(threads: Threads, event: OutEvent) -> str:
-    seen = event
-    for _ in range(64):
-        above = threads.event(seen.cause) if seen.cause else None
-        if above is None:
-            return seen.key
-        seen = above
-    return seen.key
 
 
 def _triggers(look: Look, at: dict[str, str], query: dict[str, str]) -> tuple[TriggerView, ...]:
