@@ -216,22 +216,27 @@ async def trained_on(context: Context, candidate: CandidateView) -> set[str]:
 
 async def _baseline(context: Context, candidate: CandidateView, pack: PackView, named: str) -> BaselineView:
     """What runs on the target cohort today: by the robots' own word, else the line's newest eligible artifact."""
+    line = candidate.line
     if named:
-        return await _kept(context, named, "", 0, "named by who asked")
+        return await _kept(context, line, named, "", found="named by who asked")
     count = await _running(context, pack.selector)
     for version, robots in count.most_common():
         artifacts = await context.records.find("artifact", where={"line": candidate.line, "version": version}, limit=1)
         made = await context.records.get("candidate", artifacts[0].candidate) if artifacts else None
         digest = made.model_digest if made is not None else pack.fielded.get(version, "")
         if digest and digest != candidate.model_digest:
-            return await _kept(context, digest, version, robots, "runs on most robots of the target cohort")
+            return await _kept(
+                context, line, digest, version, robots=robots, found="runs on most robots of the target cohort"
+            )
     eligible = await context.records.find("artifact", state="eligible", where={"line": candidate.line}, limit=1)
     made = await context.records.get("candidate", eligible[0].candidate) if eligible else None
     if made is not None and made.model_digest != candidate.model_digest:
-        return await _kept(context, made.model_digest, eligible[0].version, 0, "the line's newest eligible artifact")
+        return await _kept(
+            context, line, made.model_digest, eligible[0].version, found="the line's newest eligible artifact"
+        )
     for version, digest in sorted(pack.fielded.items(), reverse=True):
         if digest != candidate.model_digest:
-            return await _kept(context, digest, version, 0, "named in the pack; no robot says that it runs it")
+            return await _kept(context, line, digest, version, found="named in the pack; no robot says that it runs it")
     raise _refused(
         "NoBaseline",
         f"what line {candidate.line} runs today is not known: name it in the pack (fielded: version, digest)",
@@ -248,15 +253,14 @@ async def _running(context: Context, selector: str) -> Counter[str]:
     return Counter(robot.version for robot in await fleet.robots() if robot.version and chosen.matches(robot))
 
 
-async def _kept(context: Context, digest: str, version: str, robots: int, found: str) -> BaselineView:
+async def _kept(context: Context, line: str, digest: str, version: str, *, robots: int = 0, found: str) -> BaselineView:
     if not context.vault.has(digest):
         raise _refused(
             "NoBaseline",
             f"the baseline's model {digest[:80]} is not kept here: it has to be run again beside the candidate",
         )
     known = await context.records.find("candidate", where={"model_digest": digest}, limit=1)
-    line = known[0].line if known else ""
-    label = f"{line} {digest[7:11]}".strip() + (f" ({version})" if version else "")
+    label = f"{line} {digest[7:11]}" + (f" ({version})" if version else "")
     return BaselineView(
         model_digest=digest,
         candidate=known[0].id if known else "",
