@@ -38,6 +38,7 @@ acts.register(
     Act("case.bundle", "e", "evidence", target="case", help="The context bundle as it was kept", cli="qd cases show {id} --bundle", order=14),
     Act("case.history", "t", "timeline", target="case", help="Every change with who and why", cli="qd records history case {id}", order=15),
     Act("case.run", "u", "its run", target="case", help="The run that works on it", cli="qd runs show RUN", order=16),
+    Act("case.trace", "h", "thread", target="case", help="What led here, and what came of it", cli="qd trace {id}", order=18),
     Act("case.robot", "r", "robot", target="case", help="The robot in the fleet", cli="qd fleet show ROBOT", order=17),
     Act("case.reopen", "O", "reopen", target="case", help="The repair does not hold", cli="qd cases reopen {id} REASON", order=0),
     Act("case.merge", "M", "duplicate of", target="case", help="It is the same fault of this robot as another case", cli="qd cases merge {id} INTO", order=0),
@@ -71,6 +72,7 @@ class CaseScreen(QScreen):
         "case.history",
         "case.run",
         "case.robot",
+        "case.trace",
         "case.reopen",
         "case.merge",
         "case.cancel",
@@ -311,6 +313,9 @@ class CaseScreen(QScreen):
     def act_case_robot(self) -> None:
         if self.detail is not None:
             self.console.open("robot", self.detail.case.robot)
+
+    def act_case_trace(self) -> None:
+        self.console.open("trace", self.case)
 
     def act_console_back(self) -> None:
         if self.view != "overview":

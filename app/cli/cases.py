@@ -143,7 +143,6 @@ def open_(session: Session, *, robot: str, symptom: str, dry_run: bool, ident: s
 def _simple(name: str, says: str, done: str, *parameters: Any, verb: str = "") -> None:
     """A verb on one case whose arguments are its options."""
 
-    @click.argument("case")
     @_DRY
     @_ID
     @options
@@ -155,7 +154,7 @@ def _simple(name: str, says: str, done: str, *parameters: Any, verb: str = "") -
 
     for parameter in reversed(parameters):
         command = parameter(command)
-    cases.command(name, help=says)(command)
+    cases.command(name, help=says)(click.argument("case")(command))
 
 
 _REASON = click.argument("reason")
@@ -222,7 +221,6 @@ def problems(session: Session, state: str) -> None:
 
 
 def _on_problem(name: str, verb: str, says: str, done: str, *parameters: Any) -> None:
-    @click.argument("problem")
     @_DRY
     @_ID
     @options
@@ -232,7 +230,7 @@ def _on_problem(name: str, verb: str, says: str, done: str, *parameters: Any) ->
 
     for parameter in reversed(parameters):
         command = parameter(command)
-    cases.command(name, help=says)(command)
+    cases.command(name, help=says)(click.argument("problem")(command))
 
 
 _on_problem(

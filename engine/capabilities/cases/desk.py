@@ -314,7 +314,7 @@ async def _escalate(desk: Desk, case: CaseView, args: Escalate) -> Json:
     one = Escalation(at=now, clock="", share=0.0, level=level, to=to, reason=f"{desk.person}: {args.reason}"[:300])
     return await _moved(
         desk, case, set={"level": level, "on_call": to, "escalations": [*case.escalations, one]}, reason=one.reason,
-        event="qd.case.escalated", level=level, to=to, bundle=case.bundle, clock="", share=0.0,
+        event="qd.case.escalated", level=level, call=to, bundle=case.bundle, clock="", share=0.0,
     )  # fmt: skip
 
 
