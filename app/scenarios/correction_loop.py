@@ -136,7 +136,7 @@ def _spans(case: CorrectionCase, person: str, *, wild: bool = False) -> list[dic
         edge
         if i == 0
         else round(
-            edge + dice.choice((-0.1, 0.0, 0.1)) + (2.6 if wild and case.auto[i].phase == "correction" else 0), 1
+            edge + dice.choice((-0.1, 0.0, 0.1)) + (3.6 if wild and case.auto[i].phase == "correction" else 0), 1
         )
         for i, edge in enumerate(edges)
     ]

@@ -11,9 +11,10 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 
-from engine.contract.corrections import PHASES, Agreement, PhaseAnnotation, Span
+from engine.contract.corrections import Agreement, PhaseAnnotation, Span
 
 UNIT_S = 0.5
+PEOPLE = ("handover", "recovery", "correction")
 RESAMPLES = 400
 
 Units = list[tuple[str, str]]
@@ -33,10 +34,16 @@ def alpha(units: Sequence[tuple[str, str]]) -> float | None:
 
 
 def units(one: Sequence[Span], two: Sequence[Span]) -> Units:
-    """The phase each annotator gave in the middle of every half second that both covered."""
+    """The phase each annotator gave in the middle of every half second of what happened.
+
+    Only the stretch that at least one of them calls an intervention counts (with what leads up to it and the resume):
+    minutes that both call autonomous would make any two people agree.
+    """
     if not one or not two:
         return []
-    start, end = max(one[0].t0, two[0].t0), min(one[-1].t1, two[-1].t1)
+    low, high = _worked(one), _worked(two)
+    start, end = min(low[0], high[0]), max(low[1], high[1])
+    start, end = max(start, one[0].t0, two[0].t0), min(end, one[-1].t1, two[-1].t1)
     found: Units = []
     at = start + UNIT_S / 2
     while at < end:
@@ -47,14 +54,20 @@ def units(one: Sequence[Span], two: Sequence[Span]) -> Units:
     return found
 
 
+def _worked(spans: Sequence[Span]) -> tuple[float, float]:
+    inside = [span for span in spans if span.phase not in ("autonomous", "post")] or list(spans)
+    return inside[0].t0, inside[-1].t1
+
+
 def phase_at(spans: Sequence[Span], t: float) -> str:
     return next((span.phase for span in spans if span.t0 <= t < span.t1), "")
 
 
 def overlap(one: Sequence[Span], two: Sequence[Span]) -> float | None:
-    """Mean over phases of intersection over union in time; a phase that one of them did not use counts as 0."""
+    """Mean over what the person did (handover, recovery, correction) of intersection over union in time; a phase that one
+    of them did not use counts as 0."""
     shares = []
-    for phase in PHASES:
+    for phase in PEOPLE:
         mine = [(s.t0, s.t1) for s in one if s.phase == phase]
         theirs = [(s.t0, s.t1) for s in two if s.phase == phase]
         if not mine and not theirs:
@@ -122,16 +135,19 @@ def mean_spans(one: Sequence[Span], two: Sequence[Span]) -> tuple[Span, ...] | N
 
 
 def settled(
-    annotations: Sequence[PhaseAnnotation], *, double: bool, least_alpha: float, least_iou: float
+    annotations: Sequence[PhaseAnnotation], *, double: bool, least_alpha: float, least_iou: float, apart: float
 ) -> tuple[tuple[Span, ...], int, Agreement]:
-    """Final spans and quality when people agree (or one was enough); empty spans when someone has to adjudicate."""
+    """Final spans and quality when people agree (or one was enough); empty spans when someone has to adjudicate.
+
+    `apart`: edges farther from each other than this, in seconds, are no matter for a mean.
+    """
     newest = {each.author: each for each in annotations}
     people = [newest[author] for author in sorted(newest)]
     if len(people) < 2:
         return (people[0].spans, people[0].quality, Agreement()) if people and not double else ((), 0, Agreement())
     one, two = people[0], people[1]
     found = of_clips([(one.spans, two.spans)])
-    agreed = (found.alpha or 0.0) >= least_alpha and (found.iou or 0.0) >= least_iou
+    agreed = (found.alpha or 0.0) >= least_alpha and (found.iou or 0.0) >= least_iou and found.edge_worst_s <= apart
     spans = mean_spans(one.spans, two.spans) if agreed else None
     if spans is None or abs(one.quality - two.quality) > 1:
         return (), 0, found

@@ -181,7 +181,7 @@ def _messages(
         read_any = False
         try:
             reader = make_reader(stream)
-            for _, channel, message in reader.iter_messages(topics=topics, start_time=low, end_time=high):
+            for _, channel, message in reader.iter_messages(topics=topics, starting_at=low, ending_before=high):
                 read_any = True
                 yield channel.topic, message.log_time / 1e9, message.data
         except (McapError, ValueError, EOFError, KeyError, OverflowError, MemoryError) as error:
@@ -235,7 +235,7 @@ def cut(sources: Sequence[Path], target: Path, start: float, end: float) -> Cut:
                 with source.open("rb") as stream:
                     reader = make_reader(stream)
                     for schema, channel, message in reader.iter_messages(
-                        start_time=max(0, int(start * 1e9)), end_time=max(1, int(end * 1e9))
+                        starting_at=max(0, int(start * 1e9)), ending_before=max(1, int(end * 1e9))
                     ):
                         key = (number, channel.id)
                         if key not in channels:

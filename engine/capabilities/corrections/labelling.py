@@ -313,6 +313,7 @@ async def settle(context: Context, given: Input) -> Json:
                 double=case.double,
                 least_alpha=float(policy["alpha"]),
                 least_iou=float(policy["edge_iou"]),
+                apart=float(policy["edge_apart"]),
             )
         if not spans:
             left.append(case.id)

@@ -183,7 +183,7 @@ async def _seen(context: Context, session: Any, policy: Mapping[str, Json]) -> t
 
 def content(context: Context, session: Any) -> Path:
     """The session's recording as it is used now. Raises ActionError `SessionGone`, `ContentChanged`."""
-    from engine.capabilities.data.ingest import locate
+    from engine.capabilities.data.formats import locate
 
     return Path(locate(context.vault, session))
 
