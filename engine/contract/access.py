@@ -246,9 +246,7 @@ class RequestDetail(View, frozen=True, kw_only=True):
     grant: Grant | None = None
     lease: ControlLease | None = None
     gate: str = ""
-    gate_question: str = ""
     gate_expires_at: float = 0.0
-    seats: tuple[tuple[str, str], ...] = ()
     history: tuple[PastGrant, ...] = ()
     denials: int = 0
     verbs: dict[str, str] = field(default_factory=dict)

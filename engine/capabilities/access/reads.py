@@ -66,12 +66,12 @@ def detail(look: Look, at: dict[str, str], query: dict[str, str]) -> RequestDeta
         if one.updated_at >= since
     ]
     row = look.one(
-        "select id, question, expires_at from gates where state = 'open' and run = ? order by opened_at desc",
+        "select id, expires_at from gates where state = 'open' and run = ? order by opened_at desc",
         (request.run,),
     )
     return RequestDetail(
-        request=request, grant=grant, lease=lease, gate=str(row[0]) if row else "", gate_question=str(row[1]) if row else "",
-        gate_expires_at=float(row[2]) if row else 0.0,
+        request=request, grant=grant, lease=lease, gate=str(row[0]) if row else "",
+        gate_expires_at=float(row[1]) if row else 0.0,
         history=tuple(past(one) for one in grants if grant is None or one.id != grant.id), denials=len(denied),
         verbs=_verbs(request, grant, look.person), now=now,
     )  # fmt: skip
