@@ -55,6 +55,12 @@ class SecretsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     key: str = "file:secrets.key"
 
 
+class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One system that may tell events. `secret` is the name of a keyring entry, never a secret itself."""
+
+    secret: str
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     environment: Literal["production", "sandbox"] = "production"
     clock: ClockSettings | None = None
@@ -63,6 +69,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     policy: dict[str, Any] = {}
     socket: SocketSettings = SocketSettings()
     world: WorldSettings = WorldSettings()
+    webhooks: dict[str, WebhookSettings] = {}
+    """source -> how it proves itself; served on loopback at `webhook_port`."""
+    webhook_port: int = 0
     zone: str = ""
     """IANA zone of the site, for times shown to people; empty: that of the machine that shows them."""
     sync_s: float = 30.0
@@ -71,6 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         if self.clock and self.environment != "sandbox":
             raise ValueError("clock: time runs faster than life in the sandbox only")
+        if self.webhooks and not 0 < self.webhook_port < 65_536:
+            raise ValueError("webhook_port: webhooks need a port to listen on (loopback)")
 
 
 def load(path: Path) -> Settings:

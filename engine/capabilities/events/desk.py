@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from engine.capabilities.desk import Args, Desk, DeskVerb, Foreseen, Short
-from engine.capabilities.events.envelope import OURS, BadEvent, taken
+from engine.capabilities.events.envelope import RESERVED, BadEvent, taken
 from engine.capabilities.events.rules import Limits
 
 Json = Any
@@ -29,8 +29,8 @@ async def _emit(desk: Desk, record: Any, args: EmitArgs) -> Json:
     if args.envelope is None:
         if not args.event:
             desk.refuse("missing_field", "which event? None is named", field="args.event")
-        if args.source.startswith(OURS):
-            desk.refuse("bad_input", f"{OURS} is the engine's own", field="args.source")
+        if args.source.startswith(RESERVED):
+            desk.refuse("bad_input", f"{' and '.join(RESERVED)} are the engine's own", field="args.source")
         if not (args.source + args.id).isprintable():
             desk.refuse("bad_input", "source and id are printable text", field="args.source")
         await desk.publish(args.event, args.data, args.subject, source=args.source, id=args.id)

@@ -22,6 +22,8 @@ from engine.contract.events import OutEvent
 Json = Any
 OURS = "/quarterdeck/"
 """Sources under this path are the engine's own: nobody else may tell events in their name."""
+RESERVED = (OURS, "webhook/")
+"""What no outside event may name as its source: rules trust these."""
 _AUTH = {"person": "user", "engine": "system", "policy": "system", "connector": "service_account", "trigger": "system"}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 _ATTRIBUTE = re.compile(r"[a-z0-9]{1,20}")
@@ -96,8 +98,8 @@ def taken(said: Json, limits: Limits) -> Incoming:
     if "data_base64" in said:
         raise BadEvent("data_base64: only JSON data is taken")
     text = {name: _text(said, name, needed=name != "subject") for name in ("id", "source", "type", "subject")}
-    if text["source"].startswith(OURS):
-        raise BadEvent(f"source: {OURS} is the engine's own")
+    if text["source"].startswith(RESERVED):
+        raise BadEvent(f"source: {' and '.join(RESERVED)} are the engine's own")
     name = short_name(text["type"], limits)
     if not _NAME.fullmatch(name):
         raise BadEvent(f"type: {name[:60]!r} is not words with dots between")
