@@ -143,6 +143,7 @@ SHOWN = {
     "shift+tab": "S-Tab",
     "exclamation_mark": "!",
     "at": "@",
+    "dollar_sign": "$",
     "plus": "+",
     "minus": "-",
     "left_square_bracket": "[",

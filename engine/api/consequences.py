@@ -48,7 +48,7 @@ def fits(typed: str, phrase: str) -> bool:
 def approval(door: Door, detail: GateDetail) -> Consequences:
     """What approving means. A gate of a rollout moves robots: it says which, and wants the phrase."""
     rollout = door.rollouts.rollout_detail(detail.gate.rollout) if detail.gate.rollout else None
-    told = Consequences(detail.consequences, detail.phrase)
+    told = Consequences(detail.consequences, detail.phrase or _phrase_in(detail))
     if rollout is not None and "approve" in detail.answers:
         told = _on_a_rollout(detail.gate.path.rpartition(".")[2], rollout) or told
     left = max(0, detail.gate.seats_open - 1)
@@ -58,6 +58,12 @@ def approval(door: Door, detail: GateDetail) -> Consequences:
         else "this vote fills the last seat"
     )
     return Consequences((*told.sentences, seats), told.phrase)
+
+
+def _phrase_in(detail: GateDetail) -> str:
+    """A workflow may put the phrase into the evidence, where what would be touched is frozen with it."""
+    phrase = detail.evidence.get("phrase") if isinstance(detail.evidence, dict) else None
+    return phrase if isinstance(phrase, str) and "approve" in detail.answers else ""
 
 
 def otherwise(door: Door, detail: GateDetail) -> tuple[str, str]:
