@@ -11,7 +11,7 @@ from engine.contract.incidents import OPTION_KINDS, Clock, HoldView, IncidentDet
 from screens.figures import clock
 from screens.layout import Line, table
 from screens.model import coarse
-from screens.widgets.parts import Part
+from screens.widgets.parts import Part, fit
 
 OVER = ("closed", "false_alarm")
 TONE = {1: "alarm", 2: "alarm", 3: "caution", 4: ""}
@@ -125,7 +125,7 @@ def _option(number: int, row: OptionRow, one: IncidentView) -> tuple[Part | list
 
 
 def _minutes(seconds: float | None) -> str:
-    if seconds is None:
+    if not seconds:
         return "-"
     return f"{max(1, round(seconds / 60))} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
@@ -136,13 +136,12 @@ def suspects(one: IncidentView, cells: int, *, most: int) -> list[Line]:
         return [[("suspects: none can be named yet", "muted")]]
     lines: list[Line] = []
     for number, row in enumerate(one.suspects[:most]):
-        label = "suspects: " if not number else "          "
         tone = "alarm" if row.blamed else "" if (row.low or 0) > 1 else "muted"
-        lines.append(
-            [(label, "muted"), (("! " if row.blamed else "  ") + _suspect(row), tone) if tone else "  " + _suspect(row)]
-        )
+        said: Part = ("! " if row.blamed else "  ") + _suspect(row)
+        line: Line = [("suspects: " if not number else "          ", "muted"), (str(said), tone) if tone else said]
+        lines.append(list(fit(line, cells)))
     if one.also_changed:
-        lines.append([("          also changed with it: ", "muted"), ", ".join(one.also_changed[:4])])
+        lines.append([("            also changed with it: ", "muted"), ", ".join(one.also_changed[:4])])
     return lines
 
 
@@ -214,7 +213,7 @@ def done(detail: IncidentDetail, now: float, cells: int, *, roomy: bool) -> list
             [(f"! glass broken by {one.break_glass_by}", "caution"), f", review: {one.break_glass_review or 'open'}"]
         )
     if detail.gate:
-        lines.append([("\u2691 ", "strong"), (detail.gate_question, "strong"), ("  e or R", "key")])
+        lines.append([("\u2691 ", "strong"), (detail.gate_question, "strong"), ("  A or R", "key")])
     return lines
 
 

@@ -24,9 +24,9 @@ acts.register(
 
 COLUMNS = (
     Column("", 1),
-    Column("incident", 6),
+    Column("incident", 8),
     Column("sev", 5),
-    Column("state", 20, grow=1),
+    Column("doing", 16, grow=1),
     Column("what", 22, grow=4),
     Column("version", 8, optional=2),
     Column("IC", 6),

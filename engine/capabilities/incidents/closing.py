@@ -113,10 +113,15 @@ async def close(context: Context, given: Input) -> Json:
         raise ActionError(
             "FollowUpsOpen", f"{len(left)} follow-ups are not filed: {', '.join(left[:5])}", retryable=False
         )
+    # who was never mended stays out of service under its case; without one the incident itself keeps it out
+    handed = [name for name in incident.drained if await _kept_by_others(context, name, incident.id)]
+    await let_back(
+        context.records, handed, incident.id, f"incident {incident.id} is closed", gate="review", by=_by(incident)
+    )
     await amend(
         context.records,
         incident.id,
-        lambda one: {"phase": ""},
+        lambda one: {"phase": "", "drained": [name for name in one.drained if name not in handed]},
         at=now,
         what="closed",
         to="closed",
@@ -126,6 +131,11 @@ async def close(context: Context, given: Input) -> Json:
         ),
     )
     return {"incident": incident.id, "ending": "closed"}
+
+
+async def _kept_by_others(context: Context, robot: str, incident: str) -> bool:
+    record = await context.records.get("robot", robot)
+    return record is not None and any(why != incident for why in record.holds)
 
 
 async def false_alarm(context: Context, given: Input) -> Json:

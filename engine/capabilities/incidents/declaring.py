@@ -295,7 +295,7 @@ async def _protect(context: Context, digest: str, incident: str) -> None:
             return
         if kept is not None:
             await context.records.change(
-                "evidence", digest, set={"legal_hold": incident}, reason=f"incident {incident}"
+                "evidence", digest, to="held", set={"legal_hold": incident}, reason=f"incident {incident}"
             )
             return
         await asyncio.sleep(0.025)  # its record is written by the keeper, a moment after the bytes

@@ -49,6 +49,11 @@ class Because(Args, frozen=True, kw_only=True):
     reason: Given
 
 
+class LetGoOn(Args, frozen=True, kw_only=True):
+    reason: Given
+    phrase: Short = ""
+
+
 class Choose(Args, frozen=True, kw_only=True):
     option: Option
 
@@ -238,7 +243,7 @@ async def recurred(desk: Desk, incident: IncidentView, args: Because) -> Json:
     return {"id": incident.id}
 
 
-async def release_rollouts(desk: Desk, incident: IncidentView, args: Because) -> Json:
+async def release_rollouts(desk: Desk, incident: IncidentView, args: LetGoOn) -> Json:
     """The commander lets the version's rollouts go on while the incident is still open."""
     _commanded(desk, incident)
     await amend(
@@ -249,7 +254,7 @@ async def release_rollouts(desk: Desk, incident: IncidentView, args: Because) ->
     return {"id": incident.id}
 
 
-async def foresee_rollouts(desk: Desk, incident: IncidentView, args: Because) -> Foreseen:
+async def foresee_rollouts(desk: Desk, incident: IncidentView, args: LetGoOn) -> Foreseen:
     return Foreseen(
         (f"paused rollouts of {incident.version} may be resumed while {incident.id} is open",),
         f"release {incident.version or incident.id}",
@@ -381,7 +386,7 @@ VERBS: tuple[DeskVerb, ...] = (
     DeskVerb(name="incident.update", args=Update, says="tell everybody how an incident stands", do=update, kind="incident"),
     DeskVerb(name="incident.false-alarm", args=Because, says="call an incident a false alarm", do=false_alarm, kind="incident"),
     DeskVerb(name="incident.recurred", args=Because, says="say that an incident came back", do=recurred, kind="incident"),
-    DeskVerb(name="incident.release-rollouts", args=Because, says="let rollouts go on", do=release_rollouts, foresee=foresee_rollouts, kind="incident"),
+    DeskVerb(name="incident.release-rollouts", args=LetGoOn, says="let rollouts go on", do=release_rollouts, foresee=foresee_rollouts, kind="incident", risk=True),
     DeskVerb(name="incident.clock", args=Start, says="start a regulatory clock", do=start, foresee=foresee_start, kind="incident"),
     DeskVerb(name="incident.filed", args=Filed, says="say that a report was filed", do=filed, kind="incident"),
     DeskVerb(name="hold.place", args=Place, says="hold a robot", do=place),

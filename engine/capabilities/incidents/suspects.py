@@ -85,7 +85,10 @@ def _groups(
     present = {one.robot for one in seen}
     found: list[tuple[str, str, frozenset[str]]] = []
     newest = {one.version for one in seen if one.version}
+    usual = max(newest, key=lambda name: sum(one.version == name for one in seen), default="")
     for release in sorted(newest, key=lambda name: (name != version, name)):
+        if release == usual and release != version:
+            continue  # what most robots run is what the others are compared with
         found.append((release, "release", frozenset(one.robot for one in seen if one.version == release)))
     for change in changes:
         names = frozenset(str(name) for name in change.get("robots") or ()) & present
