@@ -103,7 +103,7 @@ async def _identity(context_: Context, case: CaseView) -> list[str]:
         return []
     return [
         f"serial {case.serial} is reported where {record.serial} was known: a changed board is recorded "
-        f"(qd cases reidentify), anything else is another robot"
+        f"(qd fleet reidentify), anything else is another robot"
     ]
 
 

@@ -8,12 +8,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.capabilities.cases.opening import told
 from engine.capabilities.fleet.robots import keep_out
 from engine.capabilities.ports import ActionError, Context, Fleet, Robot
 from engine.capabilities.records import Emit, RecordError, Records
 from engine.contract.cases import CASE_OVER, ProblemView
 
 Json = Any
+TICKET = "qd.ticket.changed"
 MOST = 200
 """Robots of one event that are taken up one by one; an event about more is a matter for an incident."""
 
@@ -139,6 +141,8 @@ async def sort_out(context: Context, given: dict[str, Json]) -> Json:
     """Reports of an event, each to be opened as a case of its own. Failures of one variant past the policy's count are
     one problem: its robots leave dispatch at once, before any case is opened."""
     event, policy = given["event"], context.policy("maintenance")
+    if event.get("event") == TICKET:
+        return await _ticket(context, event.get("data") or {})
     found = reports(event)
     nothing = {"problem": "", "fresh": False, "variant": "", "mode": ""}
     if not found:
@@ -153,7 +157,7 @@ async def sort_out(context: Context, given: dict[str, Json]) -> Json:
     for one in found:
         robot = fleet.get(one["robot"])
         by_variant[robot.variant if robot else ""].append(one)
-    told: dict[str, Json] = dict(nothing)
+    page: dict[str, Json] = dict(nothing)
     for variant, alike in sorted(by_variant.items()):
         if len(alike) < fold:
             continue
@@ -167,8 +171,35 @@ async def sort_out(context: Context, given: dict[str, Json]) -> Json:
         for one in alike:
             one["problem"] = problem.id
             await keep_out(context.records, one["robot"], problem.id, rule, robot=fleet.get(one["robot"]))
-        told = {"problem": problem.id, "fresh": fresh, "variant": variant, "mode": mode}
-    return {"reports": found, **told}
+        page = {"problem": problem.id, "fresh": fresh, "variant": variant, "mode": mode}
+    return {"reports": found, **page}
+
+
+async def _ticket(context: Context, data: Mapping[str, Json]) -> Json:
+    """A ticket elsewhere that no longer agrees with its case. A ticket closes nothing here: its robot comes back by the
+    gate; one that was opened again there is a new case here, because a closed one stays closed.
+    """
+    ref, status = str(data.get("external_ref") or data.get("subject") or ""), str(data.get("status") or "").lower()
+    nothing = {"problem": "", "fresh": False, "variant": "", "mode": ""}
+    cases = await context.records.find("case", where={"external_ref": ref}, limit=10) if ref else []
+    if not cases:
+        return {"reports": [], **nothing, "why": f"no case has the reference {ref[:80]}"}
+    open_ones = [one for one in cases if one.state not in CASE_OVER]
+    over_there = status in ("closed", "resolved", "done", "cancelled")
+    if over_there and open_ones:
+        for case in open_ones:
+            line = f"{ref} is {status} elsewhere, {case.id} is {case.state.replace('_', ' ')} here: the robot stays out"
+            if line not in case.warnings:
+                await context.records.change(
+                    "case", case.id, set={"warnings": [*case.warnings, line]}, reason=line, emit=told(case)
+                )
+        return {"reports": [], **nothing, "why": "told to the open case; it is not closed by that"}
+    if over_there or open_ones:
+        return {"reports": [], **nothing, "why": f"{ref} and its case agree"}
+    last = cases[0]
+    symptom = f"{ref} was opened again elsewhere after {last.id}: {last.symptom}"
+    again = _report(last.robot, symptom, "ticket", mode=last.mode, component=last.component, external_ref=ref)
+    return {"reports": [again], **nothing}
 
 
 async def _fleet(context: Context) -> dict[str, Robot]:
