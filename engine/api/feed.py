@@ -19,11 +19,10 @@ from typing import Any
 
 import msgspec
 
-from engine.api import sentences
 from engine.api.access import Caller
 from engine.api.door import Door
 from engine.api.inert import encode
-from engine.api.views import event_view, feed_line, gates_for
+from engine.api.views import event_view, feed_line, gates_for, is_news
 from engine.contract.common import View
 from engine.contract.records import RecordMark
 from engine.contract.system import Changes, FeedLine
@@ -168,7 +167,7 @@ class _Pending:
                 self._mark(data)
             if gate := data.get("gate"):
                 self._note(self._gates, str(gate))
-            if not sentences.is_noise(row.type):
+            if is_news(view):
                 if len(self._lines) == LINES:
                     self._dropped += 1
                 self._lines.append(feed_line(view))

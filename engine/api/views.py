@@ -12,10 +12,12 @@ from engine.api import sentences
 from engine.api.access import Caller, me
 from engine.api.consequences import approval, otherwise
 from engine.api.door import Door
+from engine.capabilities import subjects
 from engine.contract.common import ActorView
 from engine.contract.gates import GateDetail, GatePage, GateSummary
 from engine.contract.runs import EventPage, EventView
 from engine.contract.system import FeedLine, WatchSnapshot
+from engine.store.record_projection import CHANGED
 
 _FEED = 60
 _ATTENTION = 40
@@ -45,6 +47,19 @@ def event_view(row: Any) -> EventView:
         text=text,
         hash=digest,
     )
+
+
+def is_news(view: EventView) -> bool:
+    """Whether an event belongs on the Watch feed: no machinery, no records there are hundreds of, and of a record's change
+    the change alone, not also the event that tells it outward.
+    """
+    if sentences.is_noise(view.type):
+        return False
+    data = view.data if isinstance(view.data, dict) else {}
+    if view.type == CHANGED:
+        entity = subjects.catalogue().get(str(data.get("kind", "")))
+        return entity is None or not entity.quiet
+    return not (view.type == "EventPublished" and str(data.get("source", "")).startswith("/quarterdeck/records/"))
 
 
 def feed_line(view: EventView) -> FeedLine:
@@ -144,7 +159,7 @@ def _recent(door: Door, head: int) -> tuple[FeedLine, ...]:
     while upper > 0 and len(lines) < _FEED and time.monotonic() < deadline:
         lower = max(0, upper - 200)
         rows = [row for row in door.reads.events(after=lower, limit=200).rows if row.seq <= upper]
-        news = [feed_line(event_view(row)) for row in rows if not sentences.is_noise(row.type)]
+        news = [feed_line(view) for view in map(event_view, rows) if is_news(view)]
         lines = news + lines
         upper = lower
     return tuple(lines[-_FEED:])

@@ -47,6 +47,8 @@ class Entity(Struct, frozen=True, kw_only=True):
     guards: tuple[Guard, ...] = ()
     immutable_in: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     title: str = ""
+    quiet: bool = False
+    """There are so many of it that its changes are no news (they stand in the history all the same)."""
 
     @property
     def states(self) -> tuple[str, ...]:

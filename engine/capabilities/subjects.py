@@ -31,6 +31,7 @@ EVIDENCE = Entity(
     start=("kept",),
     moves={"kept": ("held", "deleted"), "held": ("kept",)},
     title="piece of evidence",
+    quiet=True,
 )
 
 

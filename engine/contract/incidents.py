@@ -5,7 +5,7 @@ follow-ups an incident leaves behind.
 
 from __future__ import annotations
 
-from engine.contract.common import View
+from engine.contract.common import Json, View
 from engine.contract.records import RecordView
 
 INCIDENT_STATES = (
@@ -173,7 +173,7 @@ class IncidentView(RecordView, frozen=True, kw_only=True):
     holds: tuple[str, ...] = ()
     suspects: tuple[Suspect, ...] = ()
     also_changed: tuple[str, ...] = ()
-    changes: tuple[dict[str, object], ...] = ()
+    changes: tuple[dict[str, Json], ...] = ()
     options: tuple[OptionRow, ...] = ()
     options_at: float = 0.0
     forward: str = ""

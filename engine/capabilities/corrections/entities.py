@@ -165,6 +165,7 @@ SESSION_SCORE = Entity(
     prefix="SC",
     shape=SessionScore,
     title="session score",
+    quiet=True,
     start=("scored",),
     moves={"scored": ()},
 )

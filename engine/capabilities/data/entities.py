@@ -94,6 +94,7 @@ LABEL_TASK = Entity(
     prefix="L",
     shape=LabelTaskView,
     title="label task",
+    quiet=True,
     start=("open",),
     moves={
         "open": ("claimed", "dropped"),
@@ -114,6 +115,7 @@ ANNOTATION = Entity(
     prefix="AN",
     shape=AnnotationView,
     title="annotation",
+    quiet=True,
     start=("current",),
     moves={"current": ("superseded", "withdrawn"), "superseded": ("withdrawn",)},
     immutable_in=dict.fromkeys(

@@ -131,6 +131,7 @@ TRIAL = Entity(
     guards=(Guard("recorded", "excluded", _trial_reason, "a reason and a person"),),
     immutable_in={"recorded": _TRIED, "excluded": _TRIED},
     title="trial",
+    quiet=True,
 )
 
 COMPARISON = Entity(
