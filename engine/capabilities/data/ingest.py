@@ -100,7 +100,7 @@ async def validate(context: Context, given: Input) -> Json:
     claim = Claim(name="" if mended else session.name, robot=session.claimed_robot, site=session.claimed_site)
     findings = judge(facts, profile, claim, known)
     if mended:
-        findings.append(_loss(session))
+        findings.insert(sum(f.severity in ("fail", "repair") for f in findings), _loss(session))
     word = verdict(findings)
     if word == "repair" and session.repairs >= profile.max_repairs:
         findings.insert(

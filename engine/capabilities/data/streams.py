@@ -19,6 +19,7 @@ LOWEST_NS = 1_000.0
 BINS = int(math.log(1e16 / LOWEST_NS) / STEP) + 2
 SILENCE = 1.5
 """From one and a half periods on, at least one message is missing."""
+NEAR = 0.02
 STRETCH = 16
 """Messages of a stretch whose rate is looked at by itself."""
 
@@ -37,6 +38,7 @@ class Stream:
         self.stepped_one = 0
         self.intervals = 0
         self._floor_ns = 0.0
+        self._near_sum = self._near_count = 0
         self._gaps: list[tuple[int, int, int]] = []
 
     def take(self, times: Array, counters: Array, sizes: Array) -> None:
@@ -71,6 +73,9 @@ class Stream:
         places = np.minimum(logs.astype(np.int64), BINS - 1)
         counts = np.bincount(places, minlength=BINS)
         self.bins = counts if self.bins is None else self.bins + counts
+        median = float(np.median(steps))
+        near = steps[np.abs(steps - median) < NEAR * median]
+        self._near_sum, self._near_count = self._near_sum + int(near.sum()), self._near_count + len(near)
         self._rate(steps)
         self._silences(steps, counted, starts)
 
@@ -121,6 +126,8 @@ class Stream:
         total = int(self.bins.sum())
         place = int(np.searchsorted(np.cumsum(self.bins), (total + 1) // 2))
         period = _length(place)
+        if self._near_count and abs(self._near_sum / self._near_count - period) < NEAR * period:
+            period = self._near_sum / self._near_count  # finer than a bin, when the rate is steady
         facts.period_s = period / 1e9
         late = np.nonzero(self.bins)[0]
         lengths = np.exp((late + 0.5) * STEP) * LOWEST_NS
