@@ -1,7 +1,7 @@
 """Benches as programs: a job goes in as a file, JSON Lines come out.
 
-The program gets a folder of its own, no secrets, a small environment and no standard input. What it says is believed as
-far as its shape goes and no further: lines are bounded, text is cut, an end without `done` is trouble. It is ended, with
+The program gets a folder of its own, few of our variables, nothing secret and no standard input. What it says is believed
+as far as its shape goes and no further: lines are bounded, text is cut, an end without `done` is trouble. It is ended, with
 whatever it started, when its time is up or nobody wants the answer any more.
 """
 
