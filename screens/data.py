@@ -33,10 +33,10 @@ COLUMNS = (
     Column("", 1),
     Column("id", 11, grow=1),
     Column("state", 12),
-    Column("what", 20, grow=1),
+    Column("what", 17, grow=1),
     Column("short", 5, align="right", optional=2),
     Column("alpha", 5, align="right", optional=3),
-    Column("says", 24, grow=4),
+    Column("says", 26, grow=6),
     Column("age", 4, align="right", optional=1),
 )
 

@@ -93,7 +93,7 @@ def quality(s: SnapshotView, cells: int) -> Line:
     if a.alpha is None:
         line: Line = [("agreement not known yet", "muted")]
     else:
-        line = ["agreement ", (f"a={a.alpha:.2f}", tone), f" [{a.low or 0:.2f} {a.high or 0:.2f}] n={a.n}"]
+        line = ["agreement ", (f"a={_share(a.alpha)}", tone), f" [{_share(a.low)} {_share(a.high)}] n={a.n}"]
     b = s.audit
     if b.n:
         tone = {"pass": "good", "fail": "alarm"}.get(b.word, "caution")
@@ -160,6 +160,20 @@ def findings(s: SnapshotView, left_out: EpisodePage | None, cells: int) -> list[
     lines: list[Line] = [layout.heading("What did not get in, and why")]
     rows: list[Sequence[Part]] = [[code.replace("_", " "), str(count)] for code, count in s.funnel.reasons.items()]
     lines += layout.table(rows, cells, right=frozenset({1})) or [[("Nothing was left out.", "muted")]]
+    v = s.curation
+    if v.rule:
+        lines += [[""], layout.heading("Curation", (f"rule {v.rule}", "muted"))]
+        same = "not known" if v.rank_correlation is None else f"{v.rank_correlation:.2f}"
+        lines += [
+            [
+                f"kept {v.kept}, left out {v.excluded}; length alone would leave out {v.baseline_excluded}, {v.both_excluded} of them the same"
+            ],
+            [f"rank correlation of score and length {same}"],
+        ]
+    if left_out is not None and left_out.rows:
+        lines += [[""], layout.heading("Left out", (f"{left_out.total} sessions", "muted"))]
+        body = [[r.session, r.why, f"{r.score:.2f}", f"{r.baseline:.2f}"] for r in left_out.rows]
+        lines += layout.table(body, cells, head=("session", "why", "score", "length"), right=frozenset({2, 3}))
     c = s.checks
     lines += [[""], layout.heading("Checks of the freeze")]
     lines += layout.pairs(
@@ -173,22 +187,6 @@ def findings(s: SnapshotView, left_out: EpisodePage | None, cells: int) -> list[
         ],
         cells,
     )
-    v = s.curation
-    if v.rule:
-        lines += [[""], layout.heading("Curation", (f"rule {v.rule}", "muted"))]
-        same = "not known" if v.rank_correlation is None else f"{v.rank_correlation:.2f}"
-        lines += [
-            [
-                f"kept {v.kept}, left out {v.excluded}; length alone would leave out {v.baseline_excluded}, {v.both_excluded} of them the same"
-            ],
-            [f"rank correlation of score and length {same}"],
-        ]
-    if left_out is not None and left_out.rows:
-        lines += [[""], layout.heading("Left out", (f"{left_out.total} sessions", "muted"))]
-        body = [
-            [r.session, r.code.replace("_", " "), r.why, f"{r.score:.2f}", f"{r.baseline:.2f}"] for r in left_out.rows
-        ]
-        lines += layout.table(body, cells, head=("session", "reason", "", "score", "length"), right=frozenset({3, 4}))
     return lines
 
 
@@ -233,6 +231,12 @@ def progress(t: TrainingView) -> str:
     done = f"{t.done}/{t.of} {t.unit}" if t.of else ""
     loss = t.metrics.get("val_loss", t.metrics.get("loss"))
     return f"{done} loss {loss:.3g}".strip() if isinstance(loss, int | float) else done
+
+
+def _share(value: float | None) -> str:
+    """`.84`: the nought says nothing where all are below one."""
+    text = f"{value or 0:.2f}"
+    return text[1:] if text.startswith("0") else text
 
 
 def _names(names: Sequence[str]) -> str:

@@ -102,7 +102,7 @@ class LabelsScreen(QScreen):
             "Tasks come when a dataset is built:  qd data build DATASET --folder FOLDER",
         )
         now = self.model.now()
-        ordered = sorted(self._rows, key=lambda one: (RANK.get(one.state, 9), one.purpose, one.created_at, one.id))
+        ordered = sorted(self._rows, key=lambda one: (RANK.get(one.state, 9), one.created_at, one.id))
         table.merge([(one.id, task_cells(one, now)) for one in ordered])
 
     def verdict(self) -> list[Part]:

@@ -31,6 +31,8 @@ from engine.contract.sessions import SessionView
 
 DATASET, LINE = "bins", "pick"
 PHASES = ("approach", "grasp", "transfer", "place")
+ROBOTS = 60
+"""The fleet of the world it plays in: recordings name its robots."""
 GOOD = 25
 """Three recordings for each task and site, but two cells get two."""
 
@@ -139,7 +141,7 @@ def _collected(stage: Stage, run: str) -> None:
     """A recording of one short cell comes in, and joins by itself."""
     folder = stage.folder / "later"
     stage.program(
-        "connectors.sandbox.recordings", "make", str(folder), "--seed", str(stage.seed + 1), "--count", "1", "--seconds", "6",
+        "connectors.sandbox.recordings", "make", str(folder), "--seed", str(stage.seed), "--count", "1", "--seconds", "6",
         "--broken", "none", "--sites", "UTR1", "--tasks", "jam-recovery",
     )  # fmt: skip
     stage.do("lea", "session.add", args={"folder": str(folder), "dataset": DATASET})
@@ -182,4 +184,5 @@ SCENARIO = Scenario(
     title="recordings, good and broken, become a signed snapshot and a trained checkpoint; then consent is withdrawn",
     begin=begin,
     play=play,
+    robots=ROBOTS,
 )
