@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from engine.contract.events import FateView, TraceNode
 
-EVENT, RUN = "\u25cf", "\u25b8"
+EVENT, RUN, MORE = "\u25cf", "\u25b8", "more"
+ROOMY = 20
+"""Lines of a thread that is shown whole."""
 HOW = {
     "opened": "opened",
     "attached": "took it",
@@ -32,6 +36,48 @@ def branches(nodes: Sequence[TraceNode]) -> list[str]:
             open_.add(level)
         found[at] = text
     return found
+
+
+def focused(nodes: Sequence[TraceNode], *, roomy: int = ROOMY) -> list[TraceNode]:
+    """The way to what was asked for and all that follows from it; what else hangs on that way is counted in lines of kind
+    `more`. A short thread stays whole.
+    """
+    here = next((at for at, node in enumerate(nodes) if node.here), None)
+    if here is None or len(nodes) <= roomy:
+        return list(nodes)
+    way: set[int] = set()
+    level = nodes[here].level + 1
+    for at in range(here, -1, -1):
+        if nodes[at].level < level:
+            way.add(at)
+            level = nodes[at].level
+    end = next((at for at in range(here + 1, len(nodes)) if nodes[at].level <= nodes[here].level), len(nodes))
+    kept: list[TraceNode] = []
+    left: dict[int, tuple[int, int]] = {}  # level -> (place in kept, lines) of what is counted there
+    for at, node in enumerate(nodes):
+        if at in way or here <= at < end:
+            kept.append(node)
+            left = {one: found for one, found in left.items() if one <= node.level and at > here}
+            continue
+        top = min((one for one in left if one <= node.level), default=node.level)
+        if top not in left:
+            left[top] = (len(kept), 0)
+            kept.append(TraceNode(kind=MORE, id=f"more-{at}", level=top))
+        place, lines = left[top]
+        left[top] = (place, lines + 1)
+        kept[place] = replace(kept[place], label=f"{lines + 1} more")
+    return kept
+
+
+def made(records: Sequence[str], most: int = 3) -> str:
+    """What a run made, in a few words."""
+    more = f" and {len(records) - most} more" if len(records) > most else ""
+    return ", ".join(records[:most]) + more
+
+
+def unheard(fates: Sequence[FateView]) -> str:
+    """Why nothing came of an event, where rules let it pass; empty when something did."""
+    return "" if any(fate.outcome in ("opened", "attached") for fate in fates) else ignored(fates)
 
 
 def ignored(fates: Sequence[FateView]) -> str:

@@ -12,7 +12,7 @@ from screens.acts import Act, Reason, register
 from screens.base import QScreen, Target
 from screens.model import Delta
 from screens.runs import GLYPH
-from screens.thread import EVENT, HOW, RUN, branches, ignored
+from screens.thread import EVENT, HOW, MORE, RUN, branches, focused, made, unheard
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
 from screens.widgets.rows import Cells
@@ -29,6 +29,14 @@ register(
         "trace.detail", "e", "what it says", "trace", help="The event's data, and what every rule made of it", order=13
     ),
     Act("trace.here", "o", "where I came from", "trace", help="Back to what was asked for", order=14),
+    Act(
+        "trace.whole",
+        "w",
+        "whole",
+        "trace",
+        help="Every line of the thread, or only the way here and what follows",
+        order=16,
+    ),
     Act("trace.root", "t", "first cause", "trace", help="To the beginning of the thread", order=15),
 )
 
@@ -36,7 +44,7 @@ register(
 class TraceScreen(QScreen):
     NAME = "trace"
     TITLE_WORD = "Thread"
-    ACTS = ("trace.open", "trace.cause", "trace.effect", "trace.detail", "trace.here", "trace.root")
+    ACTS = ("trace.open", "trace.cause", "trace.effect", "trace.detail", "trace.here", "trace.root", "trace.whole")
     AUTO_FOCUS = "#thread"
 
     def __init__(self, id: str) -> None:
@@ -45,6 +53,8 @@ class TraceScreen(QScreen):
         self.trace: Trace | None = None
         self._event: OutEvent | None = None
         self._detail = False
+        self._whole = False
+        self._lines_shown: list[TraceNode] = []
 
     def body(self) -> ComposeResult:
         with Container(classes="split"):
@@ -114,7 +124,8 @@ class TraceScreen(QScreen):
         trace, now = self.trace, self.model.now()
         if trace is None:
             return []
-        drawn = zip(trace.nodes, branches(trace.nodes), strict=True)
+        self._lines_shown = list(trace.nodes) if self._whole else focused(trace.nodes)
+        drawn = zip(self._lines_shown, branches(self._lines_shown), strict=True)
         return [(key(place, node), cells(node, branch, now)) for place, (node, branch) in enumerate(drawn)]
 
     # -- words --------------------------------------------------------------------------------------------------
@@ -145,9 +156,8 @@ class TraceScreen(QScreen):
         return self.query_one("#thread", LineTable).cursor
 
     def node(self) -> TraceNode | None:
-        nodes = self.trace.nodes if self.trace is not None else ()
         place = self._at()
-        return nodes[place] if 0 <= place < len(nodes) else None
+        return self._lines_shown[place] if 0 <= place < len(self._lines_shown) else None
 
     def target(self) -> Target | None:
         node = self.node()
@@ -160,7 +170,7 @@ class TraceScreen(QScreen):
         if act.name == "trace.cause" and not node.level:
             return Reason("this is where the thread begins")
         if act.name == "trace.detail" and node.kind != "event":
-            return Reason("a run says nothing here", "Enter opens it")
+            return Reason("a run says nothing here; Enter opens it")
         return None
 
     def act_console_back(self) -> None:
@@ -182,6 +192,8 @@ class TraceScreen(QScreen):
         node = self.node()
         if node is not None and node.kind == "run":
             self.console.open("run", node.id)
+        elif node is not None and node.kind == MORE:
+            self.act_trace_whole()
         elif node is not None:
             self.act_trace_detail()
 
@@ -193,30 +205,43 @@ class TraceScreen(QScreen):
 
     def act_trace_cause(self) -> None:
         node, place = self.node(), self._at()
-        if node is None or self.trace is None:
+        if node is None:
             return
-        self._go(next((at for at in range(place, -1, -1) if self.trace.nodes[at].level < node.level), 0))
+        self._go(next((at for at in range(place, -1, -1) if self._lines_shown[at].level < node.level), 0))
 
     def act_trace_effect(self) -> None:
         node, place = self.node(), self._at()
-        if node is None or self.trace is None:
+        if node is None:
             return
-        below = self.trace.nodes[place + 1 : place + 2]
+        below = self._lines_shown[place + 1 : place + 2]
         if below and below[0].level > node.level:
             self._go(place + 1)
         else:
             self.say(("nothing follows from this yet", "muted"))
 
     def act_trace_here(self) -> None:
-        nodes = self.trace.nodes if self.trace is not None else ()
-        self._go(next((place for place, node in enumerate(nodes) if node.here), 0))
+        self._go(next((place for place, node in enumerate(self._lines_shown) if node.here), 0))
 
     def act_trace_root(self) -> None:
         self._go(0)
 
     def _go(self, place: int) -> None:
-        if self.trace is not None and self.trace.nodes:
-            self.query_one("#thread", LineTable).go_to(key(place, self.trace.nodes[place]))
+        if self._lines_shown:
+            self.query_one("#thread", LineTable).go_to(key(place, self._lines_shown[place]))
+
+    def act_trace_whole(self) -> None:
+        node = self.node()
+        self._whole = not self._whole
+        table = self.query_one("#thread", LineTable)
+        table.load(self._rows())
+        kept = next(
+            (place for place, one in enumerate(self._lines_shown) if node is not None and one.id == node.id), None
+        )
+        if kept is None:
+            self.act_trace_here()
+        else:
+            self._go(kept)
+        self._look()
 
     # -- the event under the cursor -----------------------------------------------------------------------------
 
@@ -227,6 +252,8 @@ class TraceScreen(QScreen):
         page = self.query_one("#said", Page)
         if node.kind == "run":
             page.show(event_views.run_page(node))
+        elif node.kind == MORE:
+            page.show([[(f"{node.label} lines that follow from the same cause; w shows them", "muted")]])
         elif self._event is not None and str(self._event.seq) == node.id:
             page.show(event_views.event_page(self._event, self.model.now()))
         else:
@@ -246,6 +273,8 @@ def key(place: int, node: TraceNode) -> str:
 
 def cells(node: TraceNode, branch: str, now: float) -> Cells:
     """One line: where it hangs, what it is, how it stands."""
+    if node.kind == MORE:
+        return ([(branch, "muted"), (f"\u2026 {node.label}", "muted")], "", "")
     how = HOW.get(node.how, node.how)
     lead: list[Part] = [(branch, "muted")]
     mark = ("\u2192 ", "key") if node.here else ""
@@ -253,10 +282,9 @@ def cells(node: TraceNode, branch: str, now: float) -> Cells:
     if node.kind == "event":
         name = node.label.removeprefix("qd.")
         thing: list[Part] = [*lead, (f"{EVENT} ", "muted"), mark, ((f"{how}: " if how else "") + name, tone)]
-        left = ignored(node.fates)
-        failed = any(fate.outcome == "failed" for fate in node.fates)
         about: list[Part] = [node.subject]
-        if left and not any(fate.outcome in ("opened", "attached") for fate in node.fates):
+        if left := unheard(node.fates):
+            failed = any(fate.outcome == "failed" for fate in node.fates)
             about.append((f" {left}", "caution" if failed else "muted"))
         return (thing, about, (chrome.at(node.at, now), "muted"))
     word = node.state.partition(":")[0]
@@ -268,6 +296,6 @@ def cells(node: TraceNode, branch: str, now: float) -> Cells:
         ((f"{how}: " if how and how != "opened" else "") + node.id, tone or "key"),
     ]
     thing += [f" {node.label}"]
-    made = f"  {', '.join(node.records)}" if node.records else ""
+    things = f"  {made(node.records)}" if node.records else ""
     state: Part = (f"{glyph} {node.state}".strip(), alarm) if alarm else f"{glyph} {node.state}".strip()
-    return (thing, [state, (made, "muted")], (chrome.at(node.at, now), "muted"))
+    return (thing, [state, (things, "muted")], (chrome.at(node.at, now), "muted"))

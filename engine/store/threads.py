@@ -145,7 +145,7 @@ class Threads:
         told = "select seq from event_threads where record in (select kind||'/'||id from record_changes where id = ?) "
         rows = self._all(f"{told} order by seq limit 1", (record,))
         of_run = self._all("select run from record_changes where id = ? and run != '' order by seq limit 1", (record,))
-        if of_run:
+        if of_run and not rows:
             return "run", str(of_run[0][0])
         rows = rows or self._all("select seq from event_threads where subject = ? order by seq desc limit 1", (name,))
         return ("event", str(rows[0][0])) if rows else None
@@ -232,7 +232,8 @@ class Threads:
         if not rows:
             return None
         made = self._all(
-            "select distinct kind, id from record_changes where run = ? and rev = 1 order by seq limit 20", (run,)
+            "select distinct kind, id from record_changes where run = ? and rev = 1 and kind != 'evidence' order by seq limit 50",
+            (run,),
         )
         return (*rows[0], tuple(f"{kind} {id_}" for kind, id_ in made))
 
@@ -317,7 +318,7 @@ class _Tree:
                 label=workflow,
                 title="" if again else title,
                 at=at,
-                state=ending or (f"{status}: {waiting}" if waiting and status == "waiting" else status),
+                state=ending or (f"{status}: {_cut(waiting)}" if waiting and status == "waiting" else status),
                 actor="" if again else by,
                 records=() if again else records,
                 here=run == self._here and not again,
@@ -345,3 +346,7 @@ class _Tree:
             if node.here:
                 return [one.id for one in path]
         return []
+
+
+def _cut(text: str, limit: int = 60) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

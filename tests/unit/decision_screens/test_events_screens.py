@@ -266,3 +266,33 @@ def test_branches_are_drawn_as_a_tree() -> None:
         "\u2514\u2500 ",
     ]
     assert thread.plain_branches("\u2502  \u2514\u2500 ") == "|  `- "
+
+
+def test_a_long_thread_shows_the_way_here_and_what_follows_and_counts_the_rest() -> None:
+    def event(id: str, level: int, *, here: bool = False) -> TraceNode:
+        return TraceNode(kind="event", id=id, level=level, label=id, here=here)
+
+    nodes = [
+        event("a", 0),
+        event("b", 1),
+        event("b1", 2),
+        event("c", 1),
+        event("d", 2),
+        event("e", 2, here=True),
+        event("e1", 3),
+        event("f", 2),
+        event("g", 1),
+        event("g1", 2),
+    ]
+    kept = thread.focused(nodes, roomy=3)
+    assert [(node.level, node.label) for node in kept] == [
+        (0, "a"),
+        (1, "2 more"),
+        (1, "c"),
+        (2, "1 more"),
+        (2, "e"),
+        (3, "e1"),
+        (2, "1 more"),
+        (1, "2 more"),
+    ]
+    assert thread.focused(nodes) == nodes
