@@ -82,7 +82,7 @@ def flooded(recent: Sequence[CaseView], detector: str, policy: Mapping[str, Json
     same = [one for one in recent if one.detector == detector and now - one.created_at <= rule["within"]]
     if len(same) < rule["count"]:
         return None
-    first = min(same, key=lambda one: one.created_at)
+    first = min(same, key=lambda one: (one.created_at, len(one.id), one.id))
     return next((one for one in same if one.id == first.parent), first)
 
 
