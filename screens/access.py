@@ -29,11 +29,18 @@ COLUMNS = (
     Column("id", 5),
     Column("state", 13),
     Column("wants", 12),
-    Column("who", 10, grow=2),
+    Column("who", 6, grow=1),
+    Column("from", 14, optional=2),
     Column("what", 12, grow=1),
-    Column("until", 9),
-    Column("why", 10, grow=4, optional=1),
+    Column("until", 8),
+    Column("why", 12, grow=4, optional=1),
 )
+
+
+class Requests(LineTable, inherit_bindings=False):
+    """The list, whose `g` is left to the grants (Home goes to the top)."""
+
+    BINDINGS = access_view.without("g", LineTable.BINDINGS)
 
 
 class AccessScreen(QScreen):
@@ -49,7 +56,7 @@ class AccessScreen(QScreen):
         self._grants = self._over = False
 
     def body(self) -> ComposeResult:
-        yield LineTable(COLUMNS, empty=("Loading \u2026",), id="access")
+        yield Requests(COLUMNS, empty=("Loading \u2026",), id="access")
 
     def on_mount(self) -> None:
         self.refetch()
@@ -178,6 +185,7 @@ class AccessScreen(QScreen):
     def act_access_view(self) -> None:
         self._grants = not self._grants
         self._show()
+        self.query_one("#access", LineTable).refresh()  # an empty list says something else now
 
     def act_access_over(self) -> None:
         self._over = not self._over

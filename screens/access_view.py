@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from engine.contract.access import AccessRequest, ControlLease, Grant, RequestDetail, RuleResult, Used, Volume
 from engine.contract.gates import GateDetail
@@ -34,6 +36,12 @@ SHOWN_OK = ("transfer", "teleop", "contract")
 """Stages whose rules are shown on the first page also when they hold; the others only when they do not."""
 
 
+def without(key: str, bindings: Sequence[Any]) -> list[Any]:
+    """Bindings of a widget without one of their keys, which the screen around it gives another meaning."""
+    kept = [(one, ",".join(name for name in one.key.split(",") if name != key)) for one in bindings]
+    return [replace(one, key=keys) for one, keys in kept if keys]
+
+
 def state(word: str) -> Part:
     """Glyph and word; a tone only for what is not as usual."""
     text = f"{GLYPHS.get(word, PLAIN)} {word.replace('_', ' ')}"
@@ -63,7 +71,8 @@ def request_cells(row: AccessRequest, due: float | None, now: float) -> Cells:
         row.id,
         state(row.state),
         (wants, "strong") if row.action == "direct" else wants,
-        row.requester + (f" ({row.employer})" if row.employer else ""),
+        row.requester,
+        (" ".join(part for part in (row.employer, row.actor_location) if part), "muted"),
         where(row.robots, row.sessions, row.site),
         figures.until(due, now) if due is not None and row.state not in OVER else ("", "muted"),
         (why, "muted"),
@@ -80,6 +89,7 @@ def grant_cells(row: Grant, lease: ControlLease | None, now: float) -> Cells:
         state(row.state),
         hand,
         row.actor,
+        (f"for {row.on_behalf_of}" if row.on_behalf_of else "", "muted"),
         where(row.robots, row.sessions, row.site),
         figures.until(row.expires_at, now),
         (f"{row.request}, ended by its {row.enforced_by}", "muted"),
@@ -127,8 +137,8 @@ def verdict(detail: RequestDetail, gate: GateDetail | None, now: float) -> list[
     return words.get(request.state, [f"{request.id} is {request.state.replace('_', ' ')}."])
 
 
-def facts(detail: RequestDetail, gate: GateDetail | None, now: float, cells: int) -> list[Line]:
-    """The first page: sentence, data, rules, less intrusive, history, what was granted."""
+def facts(detail: RequestDetail, gate: GateDetail | None, now: float, cells: int, *, roomy: bool = False) -> list[Line]:
+    """The first page: sentence, data, what is wrong, what would intrude less, history, who agrees, what was granted."""
     request = detail.request
     lines: list[Line] = [[(request.sentence or request.title, "strong")]]
     if request.offered:
@@ -140,12 +150,21 @@ def facts(detail: RequestDetail, gate: GateDetail | None, now: float, cells: int
                 f" by {request.offered_by}; {request.requester} takes or declines it",
             ],
         ]
+    running = detail.grant is not None and detail.grant.state in ("issued", "active")
+    lines += [[""], *session(detail, now, cells)] if running else []
     lines += [[""], *_data(request)]
-    trace = [one for one in request.evaluation.trace if first_page(one)]
-    lines += [[""], *rules(trace, cells)] if trace else []
+    trace = [one for one in request.evaluation.trace if first_page(one, roomy)]
+    wrong = [one for one in trace if one.result != "ok"]
+    rest = [one for one in trace if one.result == "ok"]
+    lines += [[""], *rules(wrong, cells)] if wrong else []
+    lines += [[""]] if request.evaluation.alternatives else []
     if request.evaluation.alternatives:
         lines += [[("less intrusive: ", "muted"), " | ".join(one.says for one in request.evaluation.alternatives)]]
     lines.append(_history(detail))
+    lines += [[""], *rules(rest, cells)] if rest else []
+    also = [one.rule for one in request.evaluation.trace if one.result == "ok" and one not in rest]
+    if also:
+        lines.append([(" ok  ", "good"), (f"{' '.join(also)}  (e: each with its facts)", "muted")])
     if gate is not None and gate.votes:
         agreed = [
             f"{vote.person} {vote.answer}{': ' + vote.rationale if vote.rationale else ''}"
@@ -157,7 +176,7 @@ def facts(detail: RequestDetail, gate: GateDetail | None, now: float, cells: int
         lines += [[("agreed: ", "muted"), ", ".join(one.person for one in request.approvals)]]
     if request.info:
         lines += [[("said since: ", "muted"), "; ".join(request.info)]]
-    if detail.grant is not None:
+    if detail.grant is not None and not running:
         lines += [[""], *session(detail, now, cells)]
     if request.finding:
         follow = f"; follow-up: {request.follow_up}" if request.follow_up else ""
@@ -175,8 +194,11 @@ def facts(detail: RequestDetail, gate: GateDetail | None, now: float, cells: int
     return lines
 
 
-def first_page(one: RuleResult) -> bool:
-    return one.result != "note" and (one.result != "ok" or bool(one.seats) or one.stage in SHOWN_OK)
+def first_page(one: RuleResult, roomy: bool = False) -> bool:
+    """What is said in words at once: what is wrong, who has to agree, the transfer; with room also the other ones."""
+    if one.result == "note":
+        return False
+    return one.result != "ok" or bool(one.seats) or one.stage == "transfer" or (roomy and one.stage in SHOWN_OK)
 
 
 def _data(request: AccessRequest) -> list[Line]:

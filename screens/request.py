@@ -46,6 +46,12 @@ VERB = {
 VIEWS = {"rules": "Rules", "session": "Session", "grants": "Grants", "history": "Timeline"}
 
 
+class Facts(Page, inherit_bindings=False):
+    """The page, whose `g` is left to the grants (Home goes to the top)."""
+
+    BINDINGS = access_view.without("g", Page.BINDINGS)
+
+
 class RequestScreen(QScreen):
     NAME = "request"
     TITLE_WORD = "Access"
@@ -79,7 +85,7 @@ class RequestScreen(QScreen):
     # -- showing ------------------------------------------------------------------------------------------------
 
     def body(self) -> ComposeResult:
-        yield Page(id="facts")
+        yield Facts(id="facts")
 
     def on_mount(self) -> None:
         self.refetch()
@@ -143,7 +149,7 @@ class RequestScreen(QScreen):
         elif self.view == "history":
             page.show(access_view.history(self._history, now))
         else:
-            page.show(access_view.facts(detail, self.gate, now, cells))
+            page.show(access_view.facts(detail, self.gate, now, cells, roomy=self.size.height >= 36))
 
     def verdict(self) -> list[Part]:
         if self.detail is None:

@@ -32,7 +32,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _MARK = {"ok": "ok", "deny": "!!", "error": "!!", "ask": "? ", "hold": "..", "note": "- "}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """`30m`, `8h`, `1h30m`, `2d` as seconds."""
 
     name = "duration"
@@ -55,7 +55,7 @@ _ID = click.option("--id", "ident", default="", help="Idempotence: the same id i
 _DRY = click.option("--dry-run", is_flag=True, help="Say what would happen.")
 _REASON = click.option("--reason", default="", help="Why; it is recorded.")
 _KEY = click.option(
-    "--key", "key", type=click.Path(path_type=Path), help="Your public SSH key (…​.pub); it gets a certificate."
+    "--key", "key", type=click.Path(path_type=Path), help="Your public SSH key (id.pub); it gets a certificate."
 )
 
 
@@ -126,7 +126,7 @@ def _detail(detail: RequestDetail, trace: bool) -> str:
         request.sentence or request.title,
     ]
     counts = [
-        f"{one.name.replace('_', ' ')} ({one.volume.files} files, {one.why})" for one in request.classification.counts
+        f"{one.name.replace('_', ' ')} ({f'{one.volume.files} files, ' if one.volume.files else ''}{one.why})" for one in request.classification.counts
     ]
     lines += ["", f"data: {'; '.join(counts) or 'not yet classified'}"]
     lines += [

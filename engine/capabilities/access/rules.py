@@ -259,12 +259,9 @@ def _at(path: tuple[str, ...], env: Mapping[str, Json]) -> Json:
 
 
 def _short(value: Json) -> str:
-    text = (
-        expressions.render(value)
-        if not isinstance(value, list | tuple | Mapping) or len(value) < 8
-        else f"{len(value)} of them"
-    )
-    return text[:60]
+    if isinstance(value, list | tuple | Mapping) and len(value) >= 8:
+        return f"{len(value)} of them"
+    return (f"{value:.7g}" if isinstance(value, float) else expressions.render(value))[:60]
 
 
 def _alternatives(pack: Pack, offered: Mapping[str, None], env: Mapping[str, Json]) -> tuple[Alternative, ...]:
