@@ -19,7 +19,7 @@ from screens.widgets.text import Page
 acts.register(
     Act("session.aside", "z", "set aside/release", target="session", help="Set it aside with a reason; one that is set aside is looked at again", cli="qd data sessions quarantine {id} --reason TEXT", order=1),
     Act("session.findings", "f", "findings", target="session", help="Everything that was found, and nothing else", cli="qd data sessions show {id}", order=2),
-    Act("session.same", "equals_sign", "the same as", target="session", help="The recording it is a copy of", cli="qd data sessions show OTHER", order=3),
+    Act("session.same", "o", "original", target="session", help="The recording it is a copy of", cli="qd data sessions show OTHER", order=3),
     Act("session.history", "t", "timeline", target="session", help="Every change with who and why", cli="qd records history session {id}", order=4),
     Act("session.run", "u", "its run", target="session", help="The run that took it in", cli="qd runs show RUN", order=5),
     Act("session.trace", "h", "thread", target="session", help="What led here, and what came of it", cli="qd trace {id}", order=6),

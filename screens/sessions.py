@@ -42,12 +42,12 @@ COLUMNS = (
     Column("state", 12),
     Column("robot", 11, grow=1),
     Column("task", 14, grow=1),
-    Column("length", 8, align="right"),
-    Column("says", 16, grow=6),
-    Column("site", 5, optional=1),
-    Column("interv", 6, align="right", optional=3),
-    Column("size", 8, align="right", optional=2),
-    Column("age", 4, align="right", optional=4),
+    Column("says", 24, grow=6),
+    Column("length", 8, align="right", optional=1),
+    Column("site", 5, optional=2),
+    Column("interv", 6, align="right", optional=4),
+    Column("size", 8, align="right", optional=3),
+    Column("age", 4, align="right", optional=5),
 )
 
 

@@ -38,7 +38,7 @@ def cells(one: SessionView, now: float) -> Cells:
     """One row of the list."""
     return (
         one.id, state(one.state), one.robot or one.claimed_robot or ("unnamed", "muted"), one.task or ("\u2014", "muted"),
-        length(one.duration_s) if one.digest else ("\u2014", "muted"), says(one), (one.site, "muted"),
+        says(one), length(one.duration_s) if one.digest else ("\u2014", "muted"), (one.site, "muted"),
         str(one.interventions) if one.interventions else ("0", "muted"), size(one.bytes),
         (coarse(max(0.0, now - one.start)) if one.start else "\u2014", "muted"),
     )  # fmt: skip
@@ -86,7 +86,7 @@ def funnel(found: SessionFunnel) -> Line:
             line.append(f" ({size(found.lost_bytes)} lost)")
     if aside:
         most = [f"{count} {code.replace('_', ' ')}" for code, count in list(found.reasons.items())[:3]]
-        more = " \u2026" if len(found.reasons) > 3 else ""
+        more = ", others" if len(found.reasons) > 3 else ""
         line += [", ", (f"\u2717 {aside} set aside", "caution"), f": {', '.join(most)}{more}"]
     return [*line, "."]
 
@@ -113,7 +113,7 @@ def sentence(one: SessionView) -> Line:
 
 def page(one: SessionView, report: SessionReport | None, now: float, room: int) -> list[Line]:
     """The overview: whose it is, the strip of time, findings, topics."""
-    lines = [*_about(one, room), []]
+    lines = [*_about(one, now, room), []]
     findings = report.findings if report is not None else one.findings
     topics = report.topics if report is not None else one.topics
     if one.duration_s > 0:
@@ -125,7 +125,7 @@ def page(one: SessionView, report: SessionReport | None, now: float, room: int) 
     return lines
 
 
-def _about(one: SessionView, room: int) -> list[Line]:
+def _about(one: SessionView, now: float, room: int) -> list[Line]:
     who: Line = [
         (one.robot or "no robot named", "strong"),
         f"  {one.variant}" if one.variant else "",
@@ -136,7 +136,7 @@ def _about(one: SessionView, room: int) -> list[Line]:
     what: Line = [one.task or "no task named", f"  {one.outcome}" if one.outcome else ""]
     what += [(f"  {name} {value}", "muted") for name, value in sorted(one.conditions.items())]
     rows: list[tuple[str, Line]] = [("robot", who), ("task", what)]
-    when = figures.clock(one.start, one.end) if one.start else "time unknown"
+    when = figures.clock(one.start, now) if one.start else "time unknown"
     measure = f"{when}  {length(one.duration_s)}  {size(one.bytes)}  {one.frames:,} frames at {one.fps:g} Hz"
     rows.append(("recorded", [measure, f"  {one.interventions} interventions" if one.interventions else ""]))
     if one.claimed_robot and one.claimed_robot != one.robot:

@@ -113,7 +113,7 @@ async def test_a_good_one_is_set_aside_by_key_with_a_reason(at: At, taken: Any) 
         desk.console.open("session", view.id)
         await desk.settle(0.2)
         assert "VALID" in desk.text
-        await desk.press("equals_sign")
+        await desk.press("o")
         assert "a copy of none" in desk.text
         await desk.press("z")
         await desk.write("staff moved it")
