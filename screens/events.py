@@ -290,6 +290,11 @@ class EventsScreen(QScreen):
                 raise Refused(said, 422) from error
         return await self.client.command("event.emit", "", args)
 
+    def _got_long(self, event: OutEvent) -> None:
+        if event.data is not None:
+            self._events[str(event.seq)] = event
+            self._look()
+
     # -- the side -----------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
@@ -299,6 +304,9 @@ class EventsScreen(QScreen):
         event, rule = self.event(), self.rule()
         if self._view == "events" and event is not None:
             page.show(event_views.event_page(event, now))
+            if event.data is None:  # too long for a list
+                path = event_views.path("/v1/cloudevents", str(event.seq))
+                self.ask(lambda: self.client.read(path, OutEvent), self._got_long, group="fetch-one", quiet=True)
         elif self._view == "rules" and rule is not None:
             page.show(event_views.rule_page(rule, now))
         else:

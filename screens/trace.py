@@ -138,7 +138,7 @@ class TraceScreen(QScreen):
         runs = len({node.id for node in trace.nodes if node.kind == "run"})
         first = trace.nodes[0] if trace.nodes else None
         said: list[Part] = [
-            (trace.id, "strong"),
+            (f"event {trace.id}" if trace.kind == "event" else trace.id, "strong"),
             f": {events} event{'s' * (events != 1)}, {runs} run{'s' * (runs != 1)}",
         ]
         if first is not None and not first.here:

@@ -97,7 +97,13 @@ def _fate(fate: FateView) -> str:
 
 
 def _word(word: RuleWord) -> str:
-    said = {"open": "would open", "attach": "would go to", "ignore": "ignores it", "fail": "fails"}[word.outcome]
+    said = {
+        "open": "would open",
+        "opened": "opened a run",
+        "attach": "would go to",
+        "ignore": "ignores it",
+        "fail": "fails",
+    }[word.outcome]
     run = f" {word.run}" if word.run and word.outcome == "attach" else ""
     with_ = f" with {msgspec.json.encode(word.inputs).decode()}" if word.inputs else ""
     return plain.clean(f"  {word.rule}: {said}{run}{with_}" + (f": {word.reason}" if word.reason else ""), 400)

@@ -129,6 +129,8 @@ class Triggers:
         elif judged.outcome == "attach":
             attach(judged.run)
             settled(_outcome(rule, "attached", run=judged.run, key=judged.key, reason=judged.reason))
+        elif judged.outcome == "opened":
+            settled(_outcome(rule, "opened", run=judged.run, key=judged.key))
         elif judged.outcome == "ignore":
             settled(_outcome(rule, "ignored", run=judged.run, key=judged.key, reason=judged.reason))
         else:

@@ -22,7 +22,7 @@ MOST = 1_000
 """Lines of a tree that are given; beyond it `cut` is set."""
 LONGEST = 200
 """Causes that are followed upwards."""
-DATA = 16 * 1024
+DATA = 4 * 1024
 """Bytes of an event's data that a list carries; the event itself has all."""
 
 _EVENT = (

@@ -21,7 +21,7 @@ from engine.core.evaluator import Evaluator, ExpressionError
 
 Json = Any
 Rows = Callable[[str, tuple[Any, ...]], Sequence[Any]]
-Outcome = Literal["open", "attach", "ignore", "fail"]
+Outcome = Literal["open", "opened", "attach", "ignore", "fail"]
 
 KEY = 300
 """Characters of a rule's key that are kept as they are; a longer one is kept by its digest."""
@@ -88,7 +88,7 @@ class Happened(Struct, frozen=True, kw_only=True):
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
-    """`run` is the open run that is meant; `inputs` are those of a run to be opened."""
+    """`run` is the run that is meant; `inputs` are those of a run to be opened. `opened`: this very event did so before."""
 
     outcome: Outcome
     reason: str = ""
@@ -147,11 +147,12 @@ class Judge:
 
     def _decided(self, rule: Rule, happened: Happened, key: str, group: str | None) -> Judgement:
         trigger = rule.trigger
+        before = self._opened_by(rule, happened)
+        if before:
+            return Judgement(outcome="opened", reason=f"this event opened {before}", run=before)
         earlier = self._earlier(rule, key)
-        if earlier is not None and trigger.dedupe is not None:
-            return Judgement(outcome="ignore", reason=earlier[1], run=earlier[0])
         if earlier is not None:
-            return Judgement(outcome="ignore", reason=f"this event opened {earlier[0]} before", run=earlier[0])
+            return Judgement(outcome="ignore", reason=earlier[1], run=earlier[0])
         if group is not None:
             run = self._open(rule.workflow, group)
             if run:
@@ -166,6 +167,13 @@ class Judge:
         if not trigger.must and (much := self._too_many(rule)):
             return Judgement(outcome="ignore", reason=much)
         return Judgement(outcome="open")
+
+    def _opened_by(self, rule: Rule, happened: Happened) -> str:
+        """The run that this very event opened: it is offered again after a crash."""
+        rows = self._rows(
+            "select run from event_fates where event = ? and rule = ? and outcome = 'opened'", (happened.seq, rule.name)
+        )
+        return str(rows[0][0]) if rows and happened.seq else ""
 
     def _earlier(self, rule: Rule, key: str) -> tuple[str, str] | None:
         """The run that this key opened and that still stands in the way of another, with the reason."""

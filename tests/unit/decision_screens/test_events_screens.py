@@ -169,7 +169,7 @@ async def test_enter_shows_the_thread_and_arrows_walk_it_both_ways(at: At) -> No
         await desk.press("j", "enter")
         screen: Any = desk.console.screen
         assert isinstance(screen, TraceScreen)
-        assert "1077: 3 events, 2 runs, from qd.intervention.spike, 2 still open." in desk.text
+        assert "event 1077: 3 events, 2 runs, from qd.intervention.spike, 2 still open." in desk.text
         assert screen.node().id == "1077"
         await desk.press("left")
         assert screen.node().id == "run-195"

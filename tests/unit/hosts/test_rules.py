@@ -197,6 +197,21 @@ async def test_two_that_mean_the_same_at_the_same_instant_start_one_run(world: W
     assert sorted(row[0] for row in fates(world)) == ["attached"] * 3 + ["ignored"] * 2 + ["opened"]
 
 
+async def test_an_event_offered_again_after_a_crash_opens_nothing_twice(world: World) -> None:
+    world.act("one")
+    host = await world.open()
+    await world.register(host, flow(Trigger(event="low", dedupe="event.data.id", within=60.0)))
+    await tell(host, "low", "e1", {"id": "r1"})
+    await told(world, 1)
+    await host.close()
+    world.query("update outbox set delivered = 0")  # as if it had ended before the event was marked
+    world.query("delete from commands")
+    await world.open()
+    await told(world, 1)
+    assert runs(world) == ["run-1"]
+    assert fates(world) == [("opened", "run-1", "")]
+
+
 async def test_an_event_follows_from_what_moved_its_run_last(world: World) -> None:
     host = await world.open()
     first = Step(id="first", kind="emit", emit=Emit(event="asked"), next="hold")
