@@ -8,11 +8,9 @@ is shown first and wants its phrase. Dismissed with the engine's answer, or None
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from uuid import uuid4
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -23,11 +21,12 @@ from textual.widgets import Input, TextArea
 
 from engine.contract.client import Client, EngineUnreachable, Refused
 from engine.contract.common import CommandAnswer, Problem
-from engine.contract.fleet import RobotRow
-from screens import form_fields
+from screens import form_aid, form_fields
 from screens.acts import Act, Level
 from screens.base import Question, Target
+from screens.form_aid import AID_LINES
 from screens.form_fields import FormField, Match, Wrong
+from screens.form_sending import Send, sending
 from screens.widgets.ask import Answer, Push, Said
 from screens.widgets.choosing import Choose, Completed, Filled, Prose, Several
 from screens.widgets.clean import clean, safe
@@ -36,40 +35,15 @@ from screens.widgets.parts import Part
 __all__ = ["FormField", "FormScreen", "sending"]
 
 Line = list[Part]
-Send = Callable[[dict[str, Any]], Awaitable[CommandAnswer]]
 Notes = Callable[[Mapping[str, Any]], Sequence[Line]]
 Field = Answer | Completed | Choose | Several | Prose
 
-AID_LINES = 5
-TRIES = 3
 TAKERS = "Answer, Choose, Several, Prose, Push"
 ROBOTS = 5_000
 """As many robots are offered for completion; a fleet larger than that is searched by the engine."""
 
 drafts: dict[str, dict[str, str]] = {}
 """What was typed into forms that were left without sending, by draft key. Kept while the console runs."""
-
-
-def sending(client: Client, verb: str, target: str = "", more: Mapping[str, Any] | None = None) -> Send:
-    """A `send` for a form: the command `verb` with what was filled in (and `more`) as its arguments.
-
-    The same answers are sent under the same id, so that a repeat after a lost answer can't happen twice.
-    """
-    ids: dict[str, str] = {}
-
-    async def send(answers: dict[str, Any]) -> CommandAnswer:
-        args = {**(more or {}), **answers}
-        id = ids.setdefault(repr(sorted(args.items(), key=lambda item: item[0])), uuid4().hex)
-        for attempt in range(TRIES):
-            try:
-                return await client.command(verb, target, args, id=id)
-            except EngineUnreachable:
-                if attempt + 1 == TRIES:
-                    raise
-                await asyncio.sleep(0.3 * (attempt + 1))
-        raise AssertionError("unreachable")
-
-    return send
 
 
 class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
@@ -245,50 +219,16 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
             _, field = current
             widget = self.widget(field.name)
             if isinstance(widget, Completed):
-                lines += self._offered(field, widget)
+                strict = field.strict or bool(self._robots)
+                lines += form_aid.offered(widget, alike=self._alike, strict=strict)
             elif isinstance(widget, Choose) and not widget.roomy:
-                lines += _around(widget)
-            if not lines and (hint := self._hint(field)):
+                lines += form_aid.around(widget)
+            if not lines and (hint := form_aid.hint(field)):
                 lines.append([(hint, "muted")])
         if self._notes is not None and len(lines) < AID_LINES:
             found, _ = form_fields.values(self.fields, self.texts())
             lines += [list(line) for line in self._notes(found)]
         self.query_one("#aid", Said).show(lines[:AID_LINES])
-
-    def _hint(self, field: FormField) -> str:
-        ways = {
-            "choice": "left and right, or its first letter",
-            "bool": "y or n",
-            "multi": "space takes one, left and right move" if field.options else "separated by commas",
-            "duration": "like 30m, 2h or 1d12h",
-            "long": "Enter makes a new line, Tab goes on",
-        }
-        way = ways.get(field.kind, "")
-        return " \u00b7 ".join(part for part in (field.hint, field.unit and f"in {field.unit}", way) if part)
-
-    def _offered(self, field: FormField, widget: Completed) -> list[Line]:
-        typed = widget.value.strip()
-        if widget.settled:
-            about = next(about for value, about in widget.matches if value == typed)
-            lines: list[Line] = [[("\u2713 ", "muted"), (typed, "strong"), f"  {about}"]]
-            if self._alike.get(typed):
-                lines.append([("! ", "caution"), (f"its name is close to {self._alike[typed]}: sure?", "caution")])
-            return lines
-        if not typed:
-            return []
-        if not widget.matches:
-            return [[(f"nothing fits {clean(typed, 40)!r}", "caution")]] if self._robots or field.strict else []
-        first = max(0, min(widget.at - 1, len(widget.matches) - (AID_LINES - 1)))
-        lines = []
-        for place, (value, about) in list(enumerate(widget.matches))[first : first + AID_LINES - 1]:
-            here = place == widget.at and (widget.pointed or len(widget.matches) == 1)
-            lines.append([("\u203a " if here else "  "), (value, "strong") if here else value, (f"  {about}", "muted")])
-        count = len(widget.matches)
-        if count == 1:
-            lines.append([("Enter takes it", "muted")])
-        else:
-            lines.append([(f"{count} fit; \u2193 \u2191 point at one, Enter takes it", "muted")])
-        return lines
 
     # -- completion ---------------------------------------------------------------------------------------------
 
@@ -301,7 +241,7 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
         if not self.is_attached:
             return
         self._whole_fleet = not page.next
-        self._robots = [(robot.id, _about(robot)) for robot in page.rows]
+        self._robots = [(robot.id, form_aid.about(robot)) for robot in page.rows]
         self._alike = {robot.id: robot.lookalike for robot in page.rows if robot.lookalike}
         for field in self.fields:
             widget = self.widget(field.name)
@@ -511,20 +451,3 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
         tell = getattr(self.app, "tell", None)
         if tell is not None:
             self.app.call_later(tell, *parts)
-
-
-def _about(robot: RobotRow) -> str:
-    """What tells a robot apart from its like: site, tail of the serial number, variant, what it runs."""
-    tail = f"sn \u2026{robot.serial[-4:]}" if len(robot.serial) > 4 else f"sn {robot.serial}"
-    return "  ".join(part for part in (robot.site, tail, robot.variant, robot.reported, robot.mode) if part)
-
-
-def _around(widget: Choose) -> list[Line]:
-    """The choices near the one that is taken, when they don't fit beside each other."""
-    at = max(widget.at, 0)
-    first = max(0, min(at - 1, len(widget.options) - AID_LINES))
-    lines: list[Line] = []
-    for place, (_, word) in list(enumerate(widget.options))[first : first + AID_LINES]:
-        here = place == widget.at
-        lines.append([("\u203a " if here else "  "), (word, "strong") if here else word])
-    return lines

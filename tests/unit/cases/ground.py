@@ -10,6 +10,7 @@ from engine.capabilities import subjects
 from engine.capabilities.desk import Refusal
 from engine.capabilities.packs import load_pack
 from engine.capabilities.ports import ActionError, InstallReport, Robot, Sample
+from engine.capabilities.records import Records
 from engine.capabilities.vault import Vault
 from engine.hosts.clock import VirtualClock
 from engine.hosts.embedded import Host
@@ -63,6 +64,7 @@ class Desk:
         self.person, self.roles = person, roles
         self._ground = ground
         actor = Actor(kind="person", id=person)
+        self.records: Records
         self.records, self.vault = ground.keeper.for_asker(actor, request, scope=request)
         self.started: list[tuple[str, dict[str, Any]]] = []
 
@@ -80,7 +82,9 @@ class Desk:
         return f"run-{len(self._ground.started)}"
 
     async def signal(self, run: str, event: str, data: Mapping[str, Any] | None = None) -> None: ...
-    async def publish(self, event: str, data: Mapping[str, Any], subject: str = "") -> None: ...
+    async def publish(
+        self, event: str, data: Mapping[str, Any], subject: str = "", *, source: str = "", id: str = "", cause: str = ""
+    ) -> None: ...
 
     def refuse(self, code: str, reason: str, fix: str = "", field: str = "") -> NoReturn:
         raise Refusal(code, reason, fix=fix, field=field)

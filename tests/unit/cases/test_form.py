@@ -9,7 +9,7 @@ import pytest
 
 from engine.contract.client import EngineUnreachable, Refused
 from engine.contract.common import CommandAnswer, Problem
-from screens import form
+from screens import form, form_sending
 from screens.form import FormField, FormScreen
 from screens.form_fields import Wrong, matching, read, seconds, shown, span, values
 from screens.widgets.choosing import Choose
@@ -158,7 +158,7 @@ async def test_no_answer_keeps_the_form_and_a_repeat_has_the_same_id(at: At) -> 
 
     async def command(verb: str, target: str = "", args: Any = None, *, preview: bool = False, id: str = "") -> Any:
         ids.append(id)
-        if len(ids) <= form.TRIES:
+        if len(ids) <= form_sending.TRIES:
             raise EngineUnreachable("lost")
         return CommandAnswer(id=id, verb=verb, target="M-1")
 

@@ -154,7 +154,7 @@ async def test_a_swapped_serial_stays_out_until_it_is_recorded(ground: Ground) -
     await ground.resolved(id)
     await ground.act("case.verify", case=id)
     ground.world.fleet["HAM2-01"] = replace(ground.world.fleet["HAM2-01"], serial="SN-9999")
-    give = {"case": id, "gate": "g", "by": ["tess"], "clean": True}
+    give: dict[str, Any] = {"case": id, "gate": "g", "by": ["tess"], "clean": True}
     with pytest.raises(ActionError, match="reports serial SN-9999, its record has SN-0001"):
         await ground.act("case.give_back", **give, form={"serial_tail": "9999"})
     with pytest.raises(Refusal, match="is the serial of HAM2-02"):
