@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--events-per-s", type=float, default=None, help="how many events arrive meanwhile")
     parser.add_argument("--events", type=int, default=None, help="how long the history is")
     parser.add_argument("--seconds", type=float, default=None, help="how long to look")
+    parser.add_argument("--megabytes", type=float, default=None, help="how large the longest file is")
     options = parser.parse_args(argv)
     module: Any = importlib.import_module(f"tests.benchmarks.{options.name}")
     for field, value in getattr(module, "OPTIONS", {}).items():
