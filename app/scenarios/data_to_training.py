@@ -42,7 +42,7 @@ def begin(stage: Stage) -> None:
     made = json.loads(
         stage.program(
             "connectors.sandbox.recordings", "make", str(stage.folder / "recordings"), "--seed", str(stage.seed), "--count", str(GOOD),
-            "--seconds", "6", "--broken", "all", "--lerobot", "4", limit_s=120,
+            "--robots", str(ROBOTS),             "--seconds", "6", "--broken", "all", "--lerobot", "4", limit_s=120,
         )
     )  # fmt: skip
     inputs = {
@@ -138,11 +138,11 @@ def _refused(stage: Stage, person: str, run: str, kind: str) -> str:
 
 
 def _collected(stage: Stage, run: str) -> None:
-    """A recording of one short cell comes in, and joins by itself."""
+    """A recording of one short cell comes in, a day old, and joins by itself; older than a week it would have asked."""
     folder = stage.folder / "later"
     stage.program(
-        "connectors.sandbox.recordings", "make", str(folder), "--seed", str(stage.seed), "--count", "1", "--seconds", "6",
-        "--broken", "none", "--sites", "UTR1", "--tasks", "jam-recovery",
+        "connectors.sandbox.recordings", "make", str(folder), "--seed", str(stage.seed), "--robots", str(ROBOTS), "--count", "1",
+        "--seconds", "6", "--broken", "none", "--sites", "UTR1", "--tasks", "jam-recovery", "--start", str(stage.now() - 86_400.0),
     )  # fmt: skip
     stage.do("lea", "session.add", args={"folder": str(folder), "dataset": DATASET})
     stage.until(lambda: not _gate(stage, run, "waive_coverage"), "the campaign to go on with the new recording")

@@ -18,7 +18,7 @@ def _params(**types: str) -> dict[str, Param]:
 _SNAPSHOT = {"snapshot": Param(type="string", description="A snapshot that is being built")}
 _COUNTS = _params(
     snapshot="string", complete="boolean", left="integer", tasks="integer", done="integer", claimed="integer", dropped="integer",
-    sessions="integer", made="integer", at="number",
+    sessions="integer", made="integer", settled="boolean", at="number",
 )  # fmt: skip
 _TRAINED = _params(
     training="string", state="string", recipe_digest="string", seed="integer", checkpoint="object", spent_s="number", metrics="object",
@@ -41,7 +41,7 @@ def actions() -> Mapping[str, Action]:
         ),
         _action(
             "data.admit", campaign.admit, "Sessions named by people or corrections join.",
-            _SNAPSHOT | _params(sessions="array", corrections="array"),
+            _SNAPSHOT | _params(sessions="array", corrections="array", taken="array"),
             _params(snapshot="string", usable="integer", joined="array", refused="array", funnel="object"),
         ),
         _action("data.queue", label_queue.queue, "Makes the label tasks that are missing.", _SNAPSHOT, _COUNTS),

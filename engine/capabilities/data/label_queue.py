@@ -36,7 +36,12 @@ async def queue(context: Context, given: Input) -> Json:
     """Makes the label tasks that are missing."""
     snapshot = await snapshot_of(context, given)
     made = await _fill(context, snapshot)
-    return {"snapshot": snapshot.id, "made": made, **await _counts(context, snapshot)}
+    counts = await _counts(context, snapshot)
+    pending = await context.records.find(
+        "label_task", state=("open", "claimed", "submitted"), where={"snapshot": snapshot.id}, limit=1
+    )
+    settled = bool(snapshot.annotators) and not pending  # accepted once, and nothing new since
+    return {"snapshot": snapshot.id, "made": made, "settled": settled, **counts}
 
 
 async def progress(context: Context, given: Input) -> Json:
