@@ -44,7 +44,7 @@ def _made(stage: Stage, name: str, **options: object) -> Any:
 def begin(stage: Stage) -> None:
     """Yesterday's sessions on the version before, today's on the new one: interventions spike."""
     today = stage.now() // (4 * HOUR) * 4 * HOUR - 4 * HOUR
-    usual = _made(stage, "usual", version=OLD, count=12, robots=4, interventions=0, start=today - DAY, salt=1)
+    usual = _made(stage, "usual", version=OLD, count=16, robots=4, interventions=0, start=today - DAY, salt=1)
     few = _made(stage, "few", version=OLD, count=2, robots=2, interventions=1, start=today - DAY + HOUR, salt=2)
     new = _made(stage, "new", version=NEW, count=12, robots=4, interventions=1, causes=CAUSES, start=today, salt=3)
     for made in (usual, few, new):
@@ -83,8 +83,12 @@ def _groups(cases: list[CorrectionCase], side: str) -> set[str]:
 
 def _live(stage: Stage) -> dict[str, Any]:
     """Two people take over just now: one robot still has it, the other is out of reach until its ring is overwritten."""
-    robots = sorted({case.robot for case in stage.records("correction", CorrectionCase)})
-    here, away = robots[0], robots[1] if len(robots) > 1 else robots[0]
+
+    def known() -> list[str] | None:
+        robots = sorted({one.robot for one in stage.records("session", SessionView) if one.robot})
+        return robots if len(robots) > 1 else None
+
+    here, away = stage.until(known, "the robots of the sessions", 30)[:2]
     at = stage.now() + 1.5 * HOUR
     for robot, more in ((here, ()), (away, ("--offline",))):
         stage.program(
@@ -194,7 +198,7 @@ def _reviewed(stage: Stage) -> dict[str, Any]:
 
 def _included(stage: Stage, cluster: str) -> str:
     """What was accepted for training opens a campaign by itself; people label, one signs."""
-    run = stage.run_of("data-to-training", 60)
+    stage.run_of("data-to-training", 60)
     answers = {"label_review": "dirk", "waive_coverage": "dirk", "dataset_signoff": "dirk"}
 
     def look() -> SnapshotView | None:
@@ -206,9 +210,13 @@ def _included(stage: Stage, cluster: str) -> str:
             else:
                 stage.do(person, "label.submit", task.id, {"labels": _labels(task, person)})
         for row in stage.get("/v1/gates", GatePage).rows:
-            if row.run == run and row.kind in answers:
+            if (
+                row.kind in answers
+                and DATASET in row.question
+                and row.path.rpartition(".")[2] not in ("blocked", "late")
+            ):
                 form = {"reason": "only what the loop gave", "days": 7} if row.kind == "waive_coverage" else {}
-                stage.answer(row.kind, answers[row.kind], run=run, form=form, limit_s=10)
+                stage.answer(row.path, answers[row.kind], run=row.run, form=form, limit_s=10)
         held = stage.records("snapshot", SnapshotView, state="finalized")
         return next((one for one in held if one.corrections), None)
 

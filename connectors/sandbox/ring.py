@@ -76,12 +76,12 @@ def _way(a: Sequence[float], b: Sequence[float], share: float) -> tuple[float, f
     return (a[0] + s * (b[0] - a[0]), a[1] + s * (b[1] - a[1]), a[2] + s * (b[2] - a[2]))
 
 
-def said(plan: Plan, takeovers: Sequence[Takeover], zone: str, *, pictures: bool = True) -> Iterator[Message]:
+def said(plan: Plan, takeovers: Sequence[Takeover], zone: str) -> Iterator[Message]:
     """Everything the recorder wrote, in the order of time: the robot's own topics, and who drove."""
     chance = random.Random(f"{plan.seed}:ring")
     found = [
         one for one in messages(plan)
-        if not one.topic.startswith(("/policy/", "/events")) and (pictures or not one.topic.startswith("/camera/"))
+        if not one.topic.startswith(("/policy/", "/events"))
     ]  # fmt: skip
     shown: list[dict[str, Any]] = []
     round_ = 0
@@ -259,7 +259,7 @@ def ring(options: argparse.Namespace) -> dict[str, Any]:
             write(
                 stream,
                 plan,
-                said(plan, takeovers, options.zone, pictures=False),
+                said(plan, takeovers, options.zone),
                 zone=options.zone,
                 bill=bill_of(options.version),
             )

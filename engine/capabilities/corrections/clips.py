@@ -229,6 +229,8 @@ def cut(sources: Sequence[Path], target: Path, start: float, end: float) -> Cut:
         writer = Writer(out, compression=CompressionType.NONE)
         writer.start(profile="", library="quarterdeck")
         channels: dict[tuple[int, int], int] = {}
+        for name, values in _metadata(sources[:1]):
+            writer.add_metadata(name, values)
         for number, source in enumerate(sources):
             schemas: dict[int, int] = {}
             try:
@@ -280,6 +282,24 @@ def cut(sources: Sequence[Path], target: Path, start: float, end: float) -> Cut:
             retryable=False,
         )
     return Cut(path=target, start=first, end=last, messages=count, topics=tuple(sorted(names)))
+
+
+def _metadata(sources: Sequence[Path]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Whose recording it is, its software bill and conditions, as the recorder wrote them: the window keeps them."""
+    from mcap.exceptions import McapError
+    from mcap.reader import make_reader
+
+    left = MAX_BODY
+    for source in sources:
+        try:
+            with source.open("rb") as stream:
+                for record in make_reader(stream).iter_metadata():
+                    left -= sum(len(key) + len(value) for key, value in record.metadata.items())
+                    if left < 0:
+                        return
+                    yield record.name, record.metadata
+        except (McapError, EOFError, ValueError, KeyError, OverflowError):
+            return
 
 
 def covered(found: Cut, start: float, end: float) -> float:

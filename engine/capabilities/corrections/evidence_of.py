@@ -12,6 +12,8 @@ Json = Any
 USABLE = ("ingested", "valid", "repaired", "labelled", "curated", "excluded")
 """Sessions whose robot-hours count: also those that no dataset takes, but not what was quarantined or withdrawn."""
 MOST = 2_000
+WINDOWS = "correction-windows"
+"""The campaign of sessions that are kept windows: they are learnt from, but are nobody's operating hours."""
 
 
 def version_of(session: Any, components: Sequence[str]) -> str:
@@ -54,7 +56,7 @@ async def sessions(records: Records, *, site: str = "", task: str = "", since: f
     """Usable sessions, newest first."""
     where = {name: value for name, value in (("site", site), ("task", task)) if value}
     found = await records.find("session", state=USABLE, where=where, limit=MOST, order="-start_ns")
-    return [one for one in found if bounds_of(one)[1] >= since]
+    return [one for one in found if bounds_of(one)[1] >= since and one.campaign != WINDOWS]
 
 
 async def newest_snapshot(records: Records) -> Any | None:

@@ -14,7 +14,7 @@ from msgspec import to_builtins
 
 from engine.capabilities.corrections import clips, detect, phases
 from engine.capabilities.corrections.clustering import describe
-from engine.capabilities.corrections.evidence_of import bounds_of
+from engine.capabilities.corrections.evidence_of import USABLE, WINDOWS, bounds_of
 from engine.capabilities.corrections.ring import RobotsRecorder
 from engine.capabilities.corrections.seeing import case_of, content
 from engine.capabilities.ports import ActionError, Context, Deferred
@@ -176,3 +176,22 @@ async def _kept(
         pinned_at=pinned_at, uploaded_at=context.now(), clock_offset_s=offset,
     )  # fmt: skip
     return ref, signals
+
+
+async def session_of(context: Context, case: CorrectionCase, dataset: str) -> str:
+    """The session that holds a takeover seen live: one that was ingested since, else its kept window as a session of its
+    own, checked like any other. Empty when it can't be used; then it can't be learnt from."""
+    for session in await context.records.find("session", state=USABLE, where={"robot": case.robot}, limit=500):
+        start, end = bounds_of(session)
+        if start <= case.t0 <= end:
+            return str(session.id)
+    if case.window is None or not case.window.digest:
+        return ""
+    from engine.capabilities.data.ingest import take
+
+    ref = {
+        "uri": str(context.vault.path(case.window.digest)), "format": "mcap", "name": f"{case.id}.mcap", "episode": -1,
+        "bytes": case.window.size_b, "robot": case.robot, "site": case.site,
+    }  # fmt: skip
+    taken = await take(context, {"ref": ref, "campaign": WINDOWS, "dataset": dataset})
+    return str(taken["session"]) if taken["state"] in ("valid", "repaired", "labelled", "curated") else ""

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from engine.core.statistics import Moment, canary_e, rate_ratio, rate_upper
+from engine.core.statistics import Moment, binomial_tail, canary_e, rate_ratio, rate_upper
 
 Json = Any
 PER = 100.0
@@ -107,6 +107,8 @@ def spike(
 
     The baseline is every other stretch at the site in the look-back whose time of day lies in the window's hours (all of
     them when those hours have too little); with less than `baseline_min_h` it is the policy's own number, and that is said.
+    `p` is the worse of the Poisson tail at the baseline's rate and of the exact conditional test (`rate_ratio`'s): where the
+    baseline is long they agree, where it is short the second one doubts it.
     """
     here = [s for s in stretches if s.site == site]
     now = [s for s in here if s.version == version and s.end > start and s.start < end]
@@ -125,6 +127,8 @@ def spike(
         mean = float(policy["baseline_per_100h"]) / PER * hours
         told = f"policy: {policy['baseline_per_100h']:g} per 100 h, too little seen before ({base_h:.1f} h)"
     p = poisson_tail(k, mean) if hours > 0 else None
+    if p is not None and base_h >= least:  # a baseline of few hours is itself uncertain: the exact test knows how few
+        p = max(p, binomial_tail(k, k + base_n, hours / (hours + base_h)))
     e = _watch(here, version, start, end, float(policy["spike_rho0"]))
     needed = spike_at(mean, float(policy["spike_p"])) if hours > 0 else 0
     by_tail = p is not None and k >= 2 and p <= float(policy["spike_p"])

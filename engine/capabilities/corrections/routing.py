@@ -13,7 +13,8 @@ import msgspec
 from msgspec import to_builtins
 
 from engine.capabilities.corrections import clustering, evidence_of, priority, rates
-from engine.capabilities.corrections.labelling import cluster_of, members, refreshed, scored
+from engine.capabilities.corrections.keeping import session_of
+from engine.capabilities.corrections.labelling import cluster_of, members, prepare, refreshed, scored
 from engine.capabilities.corrections.seeing import OVER
 from engine.capabilities.ports import Context
 from engine.capabilities.records import Change, Emit, Records
@@ -63,11 +64,12 @@ async def route(context: Context, given: Input) -> Json:
         discarded = [case for case in rows if case.wanted == "discard"]
         kept = [case for case in rows if case.wanted != "discard"]
         changes = [_discarded(case, case.reason or "discarded by its annotator") for case in discarded]
+        dataset = await _dataset(context.records, rows)
+        kept = [case if case.session else await _with_session(context, case, dataset) for case in kept]
         pieces = [await _piece(context.records, case) for case in kept]
         parted = priority.split(pieces, eval_share=float(policy["eval_share"]), seed=int(policy["split_seed"]))
         for case in kept:
             why = parted.refused.get(case.id) or ("as asked" if case.wanted == parted.sides[case.id] else "by rule")
-            dataset = await _dataset(context.records, case)
             changes.append(_routed(case, parted.sides[case.id], why, dataset, facts))
         says = parted.says + (f"; {len(parted.refused)} wishes not met" if parted.refused else "")
     if changes:
@@ -114,10 +116,22 @@ async def _learnt_already(records: Records, session: str) -> str:
     return ""
 
 
-async def _dataset(records: Records, case: CorrectionCase) -> str:
-    """The dataset its session was recorded for; empty when nobody said."""
-    session = await records.get("session", case.session) if case.session else None
-    return str(session.dataset) if session is not None else ""
+async def _dataset(records: Records, rows: Sequence[CorrectionCase]) -> str:
+    """The dataset that most of their sessions were recorded for; empty when nobody said."""
+    found: dict[str, int] = {}
+    for case in rows:
+        session = await records.get("session", case.session) if case.session else None
+        if session is not None and session.dataset:
+            found[session.dataset] = found.get(session.dataset, 0) + 1
+    return max(sorted(found), key=lambda name: found[name], default="")
+
+
+async def _with_session(context: Context, case: CorrectionCase, dataset: str) -> CorrectionCase:
+    """A takeover seen live gets the session it is learnt from; one that has none is kept for detection."""
+    session = await session_of(context, case, dataset)
+    fields = {"session": session} if session else {"use": "detection"}
+    reason = f"its session is {session}" if session else "no usable session: kept for detection"
+    return await context.records.change("correction", case.id, set=fields, reason=reason)  # type: ignore[no-any-return]
 
 
 def _routed(case: CorrectionCase, side: str, why: str, dataset: str, facts: Mapping[str, Json]) -> Change:
@@ -366,8 +380,6 @@ async def round_again(context: Context, given: Input) -> Json:
         await context.records.change(
             "cluster", found.id, to="annotating", set={"effect": None, "snapshot": "", "pack": ""}, reason="round again"
         )
-    from engine.capabilities.corrections.labelling import prepare
-
     await prepare(context, given)
     return {"corrections": again}
 

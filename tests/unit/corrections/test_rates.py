@@ -60,6 +60,16 @@ def test_few_interventions_are_no_spike() -> None:
     assert not found.alarm
 
 
+def test_a_short_quiet_baseline_does_not_make_two_events_a_spike() -> None:
+    begin = 20 * 86_400.0
+    quiet = [stretch("4.7", begin - 3600 * h, hours=0.5, robot=f"r{h}") for h in range(6, 50, 1)]
+    two = rates.spike(
+        [*quiet, stretch("4.8", begin, events=2, hours=1)], version="4.8", site="HAM2", start=begin, end=begin + 4 * 3600,
+        policy=POLICY,
+    )  # fmt: skip
+    assert two.expected == 0 and not two.alarm and two.p == pytest.approx((1 / 23) ** 2)
+
+
 def test_too_little_seen_before_is_said_and_takes_the_policys_number() -> None:
     found = rates.spike(
         [stretch("4.8", 0.0, events=3, hours=4)], version="4.8", site="HAM2", start=0, end=4 * 3600, policy=POLICY
