@@ -14,7 +14,7 @@ from engine.capabilities.access import envelope, leases, package, people, ssh_ca
 from engine.capabilities.access.entities import LIVE
 from engine.capabilities.access.facts import MOST, Found, Looks
 from engine.capabilities.ports import ActionError
-from engine.capabilities.records import Emit
+from engine.capabilities.records import Change, Emit
 from engine.capabilities.vault import Vault
 from engine.contract.access import AccessRequest, ControlLease, Grant, Used
 
@@ -225,36 +225,38 @@ def _site(seen: Found) -> str:
 
 
 async def end(look: Looks, grant: Grant, *, to: str, by: str, reason: str) -> Grant:
-    """Ends a grant that still runs, and its leases with it. `to`: expired, relinquished, revoked (also `lost`: a lost link).
-
-    Never fails because it was late: what has ended already stays as it ended.
+    """Ends a grant that still runs, and its leases with it, in one commit. `to`: expired, relinquished, revoked (also `lost`: a
+    lost link). What has ended already stays as it ended, whoever comes second.
     """
-    now = look.now()
-    lease_end = to
-    if to == "lost":
-        to = "revoked"
-    for lease in await look.records.find("lease", state=LIVE, limit=1_000):
-        if lease.grant == grant.id or lease.grant.startswith(f"{grant.id}/"):
-            await leases.end(look.records, lease.id, to=lease_end, reason=reason)
-    current: Grant | None = await look.records.get("grant", grant.id)
-    if current is None:
-        return grant
-    if current.state not in LIVE:
-        return current
-    if now >= current.expires_at and to != "revoked":
-        to = "expired"
-    data = {"grant": grant.id, "request": grant.request, "person": grant.actor, "how": to, "by": by, "reason": reason}
-    told = [Emit("qd.grant.ended", data)]
-    if to == "expired":
-        told.append(Emit("qd.access.expired", data))
-    if to == "revoked":
-        told.append(Emit("qd.access.revoked", data))
-    if current.package and current.used.bytes:
-        told.append(Emit("qd.export.completed", data | {"package": current.package, "bytes": current.used.bytes}))
-    ended: Grant = await look.records.change(
-        "grant", grant.id, to=to, set={"ended_by": by, "ended_at": min(now, current.expires_at) if to == "expired" else now, "reason": reason},
-        reason=reason, emit=tuple(told), facts={"now": now},
-    )  # fmt: skip
+    async with leases.taken():
+        current: Grant | None = await look.records.get("grant", grant.id)
+        if current is None or current.state not in LIVE:
+            return current or grant
+        now = look.now()
+        over = now >= current.expires_at and to not in ("revoked", "lost")
+        state = "expired" if over else "revoked" if to == "lost" else to
+        data = {
+            "grant": grant.id,
+            "request": grant.request,
+            "person": grant.actor,
+            "how": state,
+            "by": by,
+            "reason": reason,
+        }
+        told = [Emit("qd.grant.ended", data)]
+        if state in ("expired", "revoked"):
+            told.append(Emit(f"qd.access.{state}", data))
+        if current.package and current.used.bytes:
+            told.append(Emit("qd.export.completed", data | {"package": current.package, "bytes": current.used.bytes}))
+        held = await leases.of_grant(look.records, grant.id)
+        set_ = {"ended_by": by, "ended_at": current.expires_at if state == "expired" else now, "reason": reason}
+        changes = [
+            Change(kind="grant", id=grant.id, to=state, set=set_, reason=reason, emit=tuple(told), facts={"now": now}),
+            *(leases.ending(one, to="expired" if over else to, reason=reason) for one in held),
+        ]
+        ended: Grant = (await look.records.change_many(changes))[0]
+        for one in held:
+            await leases.off_robot(look.records, one)
     return ended
 
 

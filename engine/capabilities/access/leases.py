@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from engine.capabilities.access.entities import LIVE
 from engine.capabilities.fleet.robots import ensure_robot
 from engine.capabilities.ports import ActionError
-from engine.capabilities.records import Emit, Records
+from engine.capabilities.records import Change, Emit, Records
 from engine.contract.access import ControlLease
 
 HANDS = ("assist", "direct")
@@ -83,31 +83,40 @@ async def acquire(
             emit=(told,),
             facts={"zone_clear": zone_clear},
         )
-        await _on_robot(records, robot, mine.id if mode in HANDS else "", "")
+        if mode in HANDS:
+            await _on_robot(records, robot, mine.id, "")
         return active
 
 
-async def end(records: Records, lease: str, *, to: str, reason: str) -> None:
-    """Ends a lease if it still runs. `to`: expired, relinquished, revoked, lost."""
-    async with taken():
-        found: ControlLease | None = await records.get("lease", lease)
-        if found is None or found.state not in LIVE:
-            return
-        to = "revoked" if to == "lost" and found.state == "issued" else to
-        told = (
-            Emit(
-                "qd.teleop.lease.lost",
-                {"lease": lease, "robot": found.robot, "holder": found.holder, "reason": reason, "how": to},
-            ),
-        )
-        await records.change("lease", lease, to=to, set={"reason": reason}, reason=reason, emit=told)
-        await _on_robot(records, found.robot, "", lease)
+async def of_grant(records: Records, grant: str) -> list[ControlLease]:
+    """The leases of a grant that still run (observing several robots takes one each)."""
+    live: list[ControlLease] = await records.find("lease", state=LIVE, limit=MOST)
+    return [one for one in live if one.grant == grant or one.grant.startswith(f"{grant}/")]
+
+
+def ending(lease: ControlLease, *, to: str, reason: str) -> Change:
+    """How a lease ends: expired, relinquished, revoked, or lost with its link."""
+    to = "revoked" if to == "lost" and lease.state == "issued" else to
+    data = {"lease": lease.id, "robot": lease.robot, "holder": lease.holder, "reason": reason, "how": to}
+    return Change(
+        kind="lease",
+        id=lease.id,
+        to=to,
+        set={"reason": reason},
+        reason=reason,
+        emit=(Emit("qd.teleop.lease.lost", data),),
+    )
+
+
+async def off_robot(records: Records, lease: ControlLease) -> None:
+    """The robot's own record no longer names it."""
+    if lease.mode in HANDS:
+        await _on_robot(records, lease.robot, "", lease.id)
 
 
 async def _on_robot(records: Records, robot: str, lease: str, held: str) -> None:
     """The robot's own record names the lease of the hand on it, so that nobody retires or reboots it meanwhile."""
     record = await ensure_robot(records, robot)
     if (lease and record.lease != lease) or (held and record.lease == held):
-        await records.change(
-            "robot", robot, set={"lease": lease}, reason="a hand on it" if lease else "no hand on it any more"
-        )
+        word = "a hand on it" if lease else "no hand on it any more"
+        await records.change("robot", robot, set={"lease": lease}, reason=word)

@@ -227,6 +227,13 @@ class Site:
             gate.run, vote, id=f"vote-{next(self.ids)}", actor=Actor(kind="person", id=person)
         )
 
+    async def waits(self, name: str, step: str) -> None:
+        """The run of a request stands at a step whose timers are armed."""
+        look = "select count(*) from timers where run = ? and step = ?"
+        await self.until(
+            lambda: self.host.book.reads.reading.one(look, (self.request(name).run, step))[0], f"{name} at {step}"
+        )
+
     async def ready(self, name: str, person: str = "olga") -> None:
         """Everything a direct drive needs."""
         await self.do("sia", "access.ack", name)
@@ -242,6 +249,7 @@ class Site:
         await self.state(name, "held")
         await self.ready(name)
         await self.state(name, "granted")
+        await self.waits(name, "active")
         return self.grant(name)
 
     def told(self, event: str) -> list[dict[str, Any]]:

@@ -65,8 +65,10 @@ async def test_who_asks_never_approves_nor_does_anybody_of_their_line(site: Site
 async def test_silence_denies_and_for_teleoperation_somebody_else_is_asked_first(site: Site) -> None:
     name = await site.ask()
     await site.until(lambda: site.gate(name))
+    await site.waits(name, site.gate(name).path)
     site.clock.advance(16 * 60)
     await site.until(lambda: getattr(site.gate(name), "escalated", False), "the escalation")
+    await site.waits(name, "teleop")
     assert site.request(name).state == "evaluated"
     site.clock.advance(16 * 60)
     assert (await site.state(name, "denied")).reason == "nobody decided in time"
@@ -76,6 +78,7 @@ async def test_silence_denies_and_for_teleoperation_somebody_else_is_asked_first
 async def test_data_nobody_decides_on_in_a_day_is_denied(site: Site) -> None:
     name = await site.ask("tom", action="view", sort="cross_border", robots=["R-1"], classes=["personal_video"])
     await site.until(lambda: site.gate(name))
+    await site.waits(name, site.gate(name).path)
     site.clock.advance(23 * 3600)
     await asyncio.sleep(0.05)
     assert site.request(name).state == "evaluated"
@@ -90,8 +93,9 @@ async def test_a_session_that_is_not_recorded_does_not_start(site: Site) -> None
     await site.state(name, "held")
     await site.do("sia", "access.ack", name)
     await site.do("olga", "access.report", name, latency_p95_ms=142.0, recording=False, deadman=True, stop_tested=True)
-    await asyncio.sleep(0.1)
-    request = await site.state(name, "held")
+    missing = "TEL-03 recording is not ready: an unrecorded session must not start"
+    request = await site.until(lambda: site.request(name) if site.request(name).reason == missing else None)
+    await site.waits(name, "start")
     assert request.reason == "TEL-03 recording is not ready: an unrecorded session must not start"
     assert site.host.book.reads.find("lease") == []
     site.clock.advance(13 * 3600)  # nothing comes: it is not kept open for ever
@@ -105,8 +109,8 @@ async def test_two_hands_never_hold_one_robot_and_one_person_never_two_robots(si
         await site.vote(second, person)
     await site.state(second, "held")
     await site.ready(second)
-    await asyncio.sleep(0.1)
-    assert "TEL-09 olga drives R-1" in site.request(second).reason
+    await site.until(lambda: "TEL-09 olga drives R-1" in site.request(second).reason)
+    await site.waits(second, "start")
     await site.do("olga", "access.relinquish", site.grant(first).id)
     site.clock.advance(31)  # it is looked at again
     await site.state(second, "granted")
@@ -255,9 +259,11 @@ async def test_break_glass_is_at_once_and_always_looked_at(site: Site) -> None:
     grant = site.grant(name)
     assert grant.breakglass and grant.expires_at - grant.not_before == 3600
     assert site.told("qd.access.breakglass")[0]["request"] == name
+    await site.waits(name, "active")
     site.clock.advance(3601)
     await site.state(name, "in_review")
     assert site.told("qd.access.review.due")[0]["role"] == "compliance"
+    await site.waits(name, "review")
     site.clock.advance(25 * 3600)  # nobody looked: it is asked again, louder
     await site.until(lambda: site.told("qd.access.review.overdue"), "the second page")
     own = await site.vote(name, "dana", form={"finding": "ok"})
@@ -291,7 +297,7 @@ async def test_what_the_rules_can_not_tell_is_asked_for_and_the_answer_is_evalua
 
 async def test_a_question_nobody_answers_ends_as_denied(site: Site) -> None:
     name = await site.ask(ticket="")
-    await site.state(name, "needs_info")
+    await site.waits(name, "told")
     site.clock.advance(73 * 3600)
     await site.state(name, "denied")
 
