@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.capabilities.models import building, evaluating, hardware, registering, releasing, smoking
+from engine.capabilities.models import building, evaluating, hardware, registering, regressing, releasing, smoking
 from engine.capabilities.ports import Action, Param
 
 _CANDIDATE = {"candidate": Param(type="string", description="a candidate's id")}
@@ -122,6 +122,11 @@ def actions() -> Mapping[str, Action]:
             outputs=_params(
                 candidate="string", pack="string", comparison="string", verdict="string", sentence="string", holds="boolean"
             ),
+        ),
+        Action(
+            name="models.add_case", run=regressing.add_case, description="A case from an incident, in the pack's next version.",
+            inputs={name: Param(type="string") for name in ("line", "task", "origin")} | {"seed": Param(type="integer")},
+            outputs=_params(pack="string", case="string", version="integer"),
         ),
     )  # fmt: skip
     return {action.name: action for action in listed}

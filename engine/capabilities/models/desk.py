@@ -326,7 +326,12 @@ async def lock_pack(desk: Desk, pack: PackView, args: LockArgs) -> Json:
         desk.refuse("not_now", f"{pack.id} is {pack.state}")
     fields = packing.locked(pack, desk.policy("release"))
     made = await desk.records.change(
-        "pack", pack.id, to="locked", set=fields | {"locked_at": desk.now()}, reason="locked"
+        "pack",
+        pack.id,
+        to="locked",
+        set=fields | {"locked_at": desk.now()},
+        reason="locked",
+        emit=(packing.told_locked(pack, fields["digest"]),),
     )
     return {"id": made.id, "digest": made.digest}
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.capabilities.ports import ActionError
+from engine.capabilities.records import Emit
 from engine.contract.models import PackCase, PackPlan, PackSession, PackTask, PackView
 from engine.core.comparison import Plan
 
@@ -110,6 +111,11 @@ def locked(pack: PackView, policy: Mapping[str, Json]) -> dict[str, Json]:
     fields = {"plan": msgspec.to_builtins(plan), "smoke": msgspec.to_builtins(smoke)}
     found = content(pack) | fields
     return fields | {"digest": digest_of(found)}
+
+
+def told_locked(pack: PackView, digest: str) -> Emit:
+    """Whoever waits for a case to be asked hears that it now is."""
+    return Emit("qd.evalpack.locked", {"pack": pack.id, "digest": digest, "line": pack.line, "version": pack.version})
 
 
 def _first_seeds(pack: PackView, count: int) -> tuple[PackCase, ...]:

@@ -134,6 +134,7 @@ async def attach(context: Context, given: Input) -> Json:
             to="locked",
             set=fill | {"locked_at": context.now()},
             reason=f"first used for {candidate.id}",
+            emit=(packing.told_locked(pack, fill["digest"]),),
         )
     kept = packing.without(pack, shared)
     if not kept.tasks:

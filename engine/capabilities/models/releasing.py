@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from engine.capabilities.models import evaluating, trials
+from engine.capabilities.models import evaluating, packing, trials
 from engine.capabilities.models.building import artifact_of
 from engine.capabilities.models.registering import candidate_of, pack_of
 from engine.capabilities.ports import ActionError, Context
@@ -154,11 +154,10 @@ async def recheck(context: Context, given: Input) -> Json:
         raise ActionError("NoPack", f"there is no pack {given['pack']} for line {candidate.line}", retryable=False)
     policy = context.policy("release")
     if pack.state == "draft":
-        from engine.capabilities.models import packing
-
+        fill = packing.locked(pack, policy)
         pack = await context.records.change(
-            "pack", pack.id, to="locked", set=packing.locked(pack, policy) | {"locked_at": context.now()},
-            reason=f"first used for {candidate.id}",
+            "pack", pack.id, to="locked", set=fill | {"locked_at": context.now()},
+            reason=f"first used for {candidate.id}", emit=(packing.told_locked(pack, fill["digest"]),),
         )  # fmt: skip
     as_if = msgspec.structs.replace(
         candidate, pack=pack.id, pack_digest=pack.digest, n_max=pack.plan.n_max, left_out=()
