@@ -195,6 +195,9 @@ class WorkflowsScreen(QScreen):
             me = self.model.me
             if me is not None and me.verbs and not may(me.verbs, "run.start"):
                 return Reason(f"{me.person} may not start runs", "ask somebody who may, or :as NAME in the sandbox")
+            row = self.row()
+            if me is not None and row is not None and not may_start(row, me.roles, me.verbs):
+                return Reason(f"{row.workflow} is started by {', '.join(row.starters)}")
         return None
 
     def act_console_back(self) -> None:
@@ -305,6 +308,11 @@ def may(verbs: tuple[str, ...], verb: str) -> bool:
     """Whether a verb is among patterns such as `run.*`."""
     noun = verb.partition(".")[0]
     return any(one in (verb, f"{noun}.*", "*") for one in verbs)
+
+
+def may_start(view: WorkflowView, roles: tuple[str, ...], verbs: tuple[str, ...]) -> bool:
+    """Whether the definition lets somebody with these roles start it by hand; the engine has the last word."""
+    return not view.starters or bool(set(view.starters) & set(roles)) or may(verbs, "engine.stop")
 
 
 def field_of(name: str, spec: Mapping[str, Json]) -> FormField:

@@ -19,6 +19,7 @@ from engine.api.consequences import NONE, Consequences, consequences, fits
 from engine.api.door import Door, Host
 from engine.api.problems import Denied, malformed
 from engine.capabilities.desk import DeskVerb
+from engine.capabilities.policy import Reason
 from engine.contract.common import CommandAnswer, Json
 from engine.core import commands as core
 from engine.language import DefinitionError
@@ -184,6 +185,8 @@ def _typed(typed: str, meant: Consequences) -> None:
 async def _permit(door: Door, caller: Caller, verb: verbs.Verb, request: verbs.Request) -> None:
     """Raises `Denied` unless the policy allows it. Refusals are facts: they are recorded (a preview asks for nothing)."""
     why = forbidden(door, caller, verb.name, await _scope(door, verb.name, request.target))
+    if why is None and verb.name == "run.start":
+        why = await asyncio.to_thread(_no_starter, door, caller, request.target)
     if why is None:
         return
     if not request.preview:
@@ -199,6 +202,16 @@ async def _permit(door: Door, caller: Caller, verb: verbs.Verb, request: verbs.R
     held = f"you are {caller.person} and hold {', '.join(caller.roles) or 'no role'}"
     fix = caller.warning or (f"{why.fix} ({held})" if why.fix else held)
     raise Denied(403, "forbidden", f"{caller.person} may not {verb.says}: {why.reason}", fix=fix)
+
+
+def _no_starter(door: Door, caller: Caller, workflow: str) -> Reason | None:
+    """Why the definition does not let this caller start it by hand. Who may stop the engine may start anything."""
+    view = door.reads.workflow(workflow)
+    starters = view.starters if view is not None else ()
+    if not starters or set(starters) & set(caller.roles) or forbidden(door, caller, "engine.stop", {}) is None:
+        return None
+    said = f"{workflow} is started by hand by {', '.join(starters)}"
+    return Reason(code="not_starter", reason=said, fix="ask one of them to start it")
 
 
 def _missed(status: int) -> str:

@@ -129,6 +129,8 @@ class WorkflowView(View, frozen=True, kw_only=True):
     registered_at: float
     runs: int = 0
     triggers: tuple[str, ...] = ()
+    starters: tuple[str, ...] = ()
+    """Roles that may start it by hand; empty: whoever may start runs."""
     text: str = ""
     graph: tuple[Json, ...] = ()
     inputs: dict[str, Json] = {}

@@ -184,6 +184,7 @@ class Queries:
             registered_at=row[4],
             runs=runs,
             triggers=tuple(triggers),
+            starters=tuple(dict.fromkeys(role for trigger in definition.triggers for role in trigger.roles)),
             text=row[3] if full else "",
             graph=tuple(msgspec.to_builtins(node) for node in graph_of(definition)) if full else (),
             inputs={field: msgspec.to_builtins(spec) for field, spec in definition.inputs.items()} if full else {},

@@ -38,6 +38,7 @@ version: 1
 title: User
 inputs: {thing: {type: string}}
 triggers:
+  - {manual: {roles: [data-lead]}}
   - {event: shop.made, correlate: event.data.thing, with: {thing: "${event.data.thing}"}}
 steps:
   hold:
@@ -158,6 +159,7 @@ def test_rules_are_listed_with_what_they_did(home: Installation) -> None:
         (("trace", "nothing-of-the-kind"), "nothing-of-the-kind"),
         (("triggers", "explain", "999999999"), "no event 999999999"),
         (("events", "show", "abc"), "abc"),
+        (("runs", "start", "user", "--input", "thing=x", "--as", "ana"), "started by hand by data-lead"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_reason(home: Installation, words: tuple[str, ...], said: str) -> None:

@@ -244,6 +244,15 @@ async def test_a_workflow_shows_its_steps_and_its_text(at: At) -> None:
         assert "workflow: staged-rollout" in desk.text
 
 
+async def test_a_workflow_whose_starters_i_am_not_among_says_who_is(at: At) -> None:
+    fake = client()
+    fake.answers_to["/v1/workflows"] = (replace(FLOWS[0], starters=("data-lead",)),)
+    async with at(":workflows", client=fake) as desk:
+        await desk.press("plus")
+        assert "staged-rollout is started by data-lead" in desk.text
+        assert not isinstance(desk.console.screen, FormScreen)
+
+
 def test_every_kind_of_input_has_its_field_and_reads_back() -> None:
     view = FLOWS[0]
     assert inputs_of(view, {"version": "1", "exclude": "a, b,", "plan": '{"x": 1}'}) == {
