@@ -52,6 +52,7 @@ def begin(stage: Stage) -> None:
 
 
 def play(stage: Stage) -> Mapping[str, Any]:
+    _pack(stage)
     spike = stage.until(lambda: next(iter(stage.records("spike", SpikeView)), None), "the spike", 60)
     live = _live(stage)
     _all_captured(stage)
@@ -66,7 +67,7 @@ def play(stage: Stage) -> Mapping[str, Any]:
     mine = [case for case in cases if case.cluster == cluster.id]
     sides = {side: sorted(case.session for case in mine if case.route == side) for side in ("train", "eval")}
     return {
-        "spike": spike, "live": live, "causes": causes, "reviewed": reviewed, "cluster": measured, "snapshot": snapshot,
+        "spike": spike, "live": live, "causes": causes, "reviewed": reviewed, "cluster": measured, "snapshot": snapshot, "pack": measured.pack,
         "sides": {side: len(rows) for side, rows in sides.items()},
         "both_sides": sorted(set(sides["train"]) & set(sides["eval"])),
         "groups_on_both": sorted(_groups(mine, "train") & _groups(mine, "eval")),
@@ -75,6 +76,29 @@ def play(stage: Stage) -> Mapping[str, Any]:
         "scored": len(stage.records("session_score", SessionScore)), "effect": measured.effect,
         "windows_kept": sum(case.window is not None and bool(case.window.digest) for case in cases),
     }  # fmt: skip
+
+
+def _pack(stage: Stage) -> None:
+    """The line has an evaluation pack: what is kept for evaluation becomes cases of its next version."""
+    tasks = [
+        {
+            "task": task,
+            "predicate": "part in the tote within 5 s, by the bench's own contact",
+            "rubric": "",
+            "first_seed": 0,
+            "seeds": 200,
+        }
+        for task in ("bin-pick day", TASK)
+    ]
+    document = {
+        "name": "bins",
+        "line": "pick",
+        "runner": "bench",
+        "simulator": "bench-arm/3",
+        "hardware_class": "bench-arm",
+        "tasks": tasks,
+    }
+    stage.do("lea", "pack.add", "", {"document": document})
 
 
 def _groups(cases: list[CorrectionCase], side: str) -> set[str]:
@@ -93,7 +117,7 @@ def _live(stage: Stage) -> dict[str, Any]:
     for robot, more in ((here, ()), (away, ("--offline",))):
         stage.program(
             "connectors.sandbox.ring", "ring", str(stage.home.state / "rings"), "--seed", str(stage.seed), "--fleet", "60", "--robot",
-            robot, "--task", TASK, "--zone", ZONE, "--version", NEW, "--at", str(at), "--end", str(at + 300), "--minutes", "10", *more,
+            robot, "--task", TASK, "--zone", ZONE, "--version", NEW, "--at", str(at), "--end", str(at + 300), "--minutes", "8", "--ring-minutes", "90", *more,
         )  # fmt: skip
     stage.until(lambda: stage.now() > at + 30 or None, "the takeover")
     runs = []

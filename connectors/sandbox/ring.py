@@ -266,7 +266,7 @@ def ring(options: argparse.Namespace) -> dict[str, Any]:
         files.append(path.name)
         start, number = start + SEGMENT_S, number + 1
     facts = {
-        "ring_s": options.minutes * 60,
+        "ring_s": (options.ring_minutes or options.minutes) * 60,
         "online": not options.offline,
         "clock_offset_s": 2.0 if options.cause == "clock" else 0.0,
     }
@@ -301,7 +301,8 @@ def main(words: Sequence[str] | None = None) -> int:
     last.add_argument("--robot", required=True)
     last.add_argument("--at", type=float, required=True)
     last.add_argument("--end", type=float, default=0.0)
-    last.add_argument("--minutes", type=int, default=10)
+    last.add_argument("--minutes", type=int, default=10, help="recorded before the end")
+    last.add_argument("--ring-minutes", type=int, default=0, help="how long the ring is (default: as recorded)")
     last.add_argument("--cause", choices=CAUSES, default="policy")
     last.add_argument("--offline", action="store_true")
     options = parser.parse_args(words)

@@ -22,7 +22,7 @@ def _maybe(**types: str) -> dict[str, Param]:
 
 
 def actions() -> Mapping[str, Action]:
-    from engine.capabilities.corrections import keeping, labelling, routing, seeing
+    from engine.capabilities.corrections import keeping, labelling, packing, routing, seeing
 
     listed = (
         Action(
@@ -84,6 +84,10 @@ def actions() -> Mapping[str, Action]:
             name="correction.route", run=routing.route, description="To training or evaluation, split by group.",
             inputs=_CLUSTER | {"gate": Param(type="string"), "route": Param(type="string", required=False)} | _REASON,
             outputs=_params(train="integer", eval="integer", followed="integer", says="string", discarded="integer"),
+        ),
+        Action(
+            name="correction.to_pack", run=packing.to_pack, description="The evaluation side into the pack's next version.",
+            inputs=_CLUSTER, outputs=_params(pack="string", cases="integer", says="string"),
         ),
         Action(
             name="correction.inclusion", run=routing.inclusion, description="Whether a snapshot and a pack hold them.",

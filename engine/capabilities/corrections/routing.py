@@ -172,7 +172,7 @@ def _discarded(case: CorrectionCase, reason: str) -> Change:
 
 
 async def inclusion(context: Context, given: Input) -> Json:
-    """Looks for a finalized snapshot and a locked pack that hold them. Complete once nothing that is learnt from is missing;
+    """Looks for a finalized snapshot and a pack version that hold them. Complete once nothing that is learnt from is missing;
     evaluation cases may follow later and are looked for again at each step after."""
     found = await cluster_of(context.records, given["cluster"])
     rows = await members(context.records, found.id)
@@ -216,18 +216,13 @@ async def _include(context: Context, found: ClusterView, rows: Sequence[Correcti
                 )
                 del waiting[id_]
                 await context.records.change("cluster", found.id, set={"snapshot": snapshot.id})
-    for pack in await context.records.find("pack", state="locked", limit=50):
-        held = [one.origin for one in (*pack.regressions, *pack.smoke, *pack.tasks) if one.origin in waiting]
-        held = [id_ for id_ in dict.fromkeys(held) if waiting[id_].route == "eval"]
-        for at, id_ in enumerate(held):
+    for pack in await context.records.find("pack", state=("draft", "locked"), order="version", limit=200):
+        held = {one.origin for one in (*pack.regressions, *pack.smoke, *pack.tasks)}
+        for id_ in [one for one in waiting if one in held and waiting[one].route == "eval"]:
             await _back(context, waiting[id_])
-            told = (
-                Emit("qd.evalpack.updated", {"pack": pack.id, "digest": pack.digest, "corrections": held}, pack.id),
-            )
             await context.records.change(
-                "correction", id_, to="case_added", set={"pack": pack.id}, reason=f"a case of {pack.id}",
-                emit=told if at == 0 else (),
-            )  # fmt: skip
+                "correction", id_, to="case_added", set={"pack": pack.id}, reason=f"a case of {pack.id}"
+            )
             del waiting[id_]
             await context.records.change("cluster", found.id, set={"pack": pack.id})
 
