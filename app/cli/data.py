@@ -67,6 +67,7 @@ def show(session: Session, snapshot: str) -> None:
 @click.option("--purpose", default="", help="What the dataset is for.")
 @click.option("--region", default="", help="Region whose rules it follows.")
 @click.option("--licence", default="", help="Its licence.")
+@click.option("--consent", default="", help="Basis of recordings that name none, such as operator-consent.")
 @click.option("--train/--no-train", default=True, show_default=True, help="Train when it is signed.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--recipe", "pairs", multiple=True, metavar="NAME=VALUE", help="One value of the training recipe.")

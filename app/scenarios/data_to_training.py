@@ -46,7 +46,7 @@ def begin(stage: Stage) -> None:
         )
     )  # fmt: skip
     inputs = {
-        "dataset": DATASET, "folder": made["folder"], "line": LINE, "purpose": "picking from bins, by day and by night",
+        "consent": "employment-agreement", "dataset": DATASET, "folder": made["folder"], "line": LINE, "purpose": "picking from bins, by day and by night",
         "seed": 7, "recipe": {"epochs": 24, "checkpoint_every": 4, "pace_s": 0.15}, "reason": "the demo",
     }  # fmt: skip
     stage.start("ana", "data-to-training", inputs)
@@ -138,14 +138,15 @@ def _refused(stage: Stage, person: str, run: str, kind: str) -> str:
 
 
 def _collected(stage: Stage, run: str) -> None:
-    """A recording of one short cell comes in, a day old, and joins by itself; older than a week it would have asked."""
-    folder = stage.folder / "later"
-    stage.program(
-        "connectors.sandbox.recordings", "make", str(folder), "--seed", str(stage.seed), "--robots", str(ROBOTS), "--count", "1",
-        "--seconds", "6", "--broken", "none", "--sites", "UTR1", "--tasks", "jam-recovery", "--start", str(stage.now() - 86_400.0),
-    )  # fmt: skip
-    stage.do("lea", "session.add", args={"folder": str(folder), "dataset": DATASET})
-    stage.until(lambda: not _gate(stage, run, "waive_coverage"), "the campaign to go on with the new recording")
+    """Recordings of one short cell come in, a day old, and join by themselves; older than a week they would have asked."""
+    for number, sites in enumerate(("UTR1", "HAM2,UTR1")):
+        stage.program(
+            "connectors.sandbox.recordings", "make", str(stage.folder / f"later-{number}"), "--seed", str(stage.seed), "--count", str(number + 1),
+            "--robots", str(ROBOTS), "--seconds", "6", "--sites", sites, "--tasks", "jam-recovery",
+            "--start", str(stage.now() - 86_400.0 * (number + 1)),
+        )  # fmt: skip
+        stage.do("lea", "session.add", args={"folder": str(stage.folder / f"later-{number}"), "dataset": DATASET})
+    stage.until(lambda: not _gate(stage, run, "waive_coverage"), "the campaign to go on with the new recordings")
 
 
 def _trained(stage: Stage, snapshot: str) -> TrainingView:

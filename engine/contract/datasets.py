@@ -180,6 +180,7 @@ class SnapshotView(RecordView, frozen=True, kw_only=True):
     schema: str = ""
     profile: str = ""
     licence: str = ""
+    consent_basis: str = ""
     funnel: Funnel = Funnel()
     agreement: Agreement = Agreement()
     audit: Audit = Audit()
@@ -210,6 +211,8 @@ class DatasetView(RecordView, frozen=True, kw_only=True):
     line: str = ""
     owner: str = ""
     licence: str = ""
+    consent_basis: str = ""
+    """What recordings that name no basis are used on; who declared it answers for it."""
     label_schema: LabelSchema = LabelSchema()
     strata: tuple[Stratum, ...] = ()
     retention_s: float = 0.0

@@ -35,7 +35,7 @@ def actions() -> Mapping[str, Action]:
         _action(
             "data.open", campaign.open_campaign, "The dataset, and a snapshot that begins to be built.",
             {"dataset": Param(type="string"), **_params(line="string", purpose="string", strata="array", label_schema="object", owner="string",
-             licence="string", region="string", reason="string")},
+             licence="string", consent="string", region="string", reason="string")},
             _params(snapshot="string", dataset="string", version="integer", before="string", line="string", poll_s="number", label_s="number",
                     review_s="number", collect_s="number", signoff_s="number", decide_s="number"),
         ),

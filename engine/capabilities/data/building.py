@@ -338,7 +338,7 @@ def evidence(snapshot: SnapshotView) -> Json:
         "n_eff": snapshot.n_eff, "shift": msgspec.to_builtins(snapshot.shift[:5]), "failures": share,
         "contamination": f"{snapshot.contamination}/{snapshot.episodes}", "checks": msgspec.to_builtins(snapshot.checks),
         "curation": msgspec.to_builtins(snapshot.curation), "gpu_hours": snapshot.gpu_hours, "flags": list(snapshot.flags),
-        "schema": snapshot.schema, "profile": snapshot.profile, "licence": snapshot.licence or "not stated",
+        "consent_basis": snapshot.consent_basis or "each recording's own", "licence": snapshot.licence or "not stated",
         "parents": list(snapshot.parents),
     }  # fmt: skip
 
@@ -388,7 +388,9 @@ async def _left_out(
     corrections = await corrections_of(context, sessions)
     reserved = await reserved_for_evaluation(context, corrections)
     limits = limits_of(context.policy("data"), snapshot.region)
-    out = splitting.left_out(sessions, reserved=reserved, limits=limits, licence=snapshot.licence)
+    out = splitting.left_out(
+        sessions, reserved=reserved, limits=limits, licence=snapshot.licence, basis=snapshot.consent_basis
+    )
     held_back = {one.session for one in corrections if one.route in ("eval", "safety_case")}
     return {
         name: ("evaluation", "reserved for evaluation") if name in held_back else found for name, found in out.items()

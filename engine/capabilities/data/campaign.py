@@ -44,9 +44,10 @@ async def open_campaign(context: Context, given: Input) -> Json:
         dataset = await records.create(
             "dataset", _declared(given, policy), key=f"dataset/{name}", id=name, reason=str(given.get("reason") or "")
         )
-    elif given.get("strata") or given.get("label_schema"):
+    elif given.get("strata") or given.get("label_schema") or given.get("consent"):
         wanted = _declared(given, policy)
         changed = {n: wanted[n] for n in ("strata", "label_schema") if given.get(n)}
+        changed |= {"consent_basis": wanted["consent_basis"]} if given.get("consent") else {}
         dataset = await records.change("dataset", name, set=changed, reason="declared anew by its newest campaign")
     earlier: list[SnapshotView] = await records.find("snapshot", where={"dataset": name}, limit=ALL)
     before = newest(earlier)
@@ -56,7 +57,7 @@ async def open_campaign(context: Context, given: Input) -> Json:
         "snapshot",
         {
             "title": f"{name} v{version}", "dataset": name, "version": version, "line": dataset.line, "purpose": dataset.purpose,
-            "region": dataset.region, "licence": dataset.licence, "parents": [before.id] if before else [],
+            "region": dataset.region, "licence": dataset.licence, "consent_basis": dataset.consent_basis, "parents": [before.id] if before else [],
             "schema": dataset.label_schema.digest, "split_seed": int(policy["split"]["seed"]),
         },
         key="snapshot",
@@ -76,6 +77,10 @@ async def admit(context: Context, given: Input) -> Json:
     """Lets sessions named by someone (a person, accepted corrections) join the campaign's dataset."""
     snapshot = await snapshot_of(context, given)
     wanted = [str(one) for one in given.get("sessions") or []]
+    # what this run read may have been known before, without a dataset or with another one
+    wanted += [
+        str(one["session"]) for one in given.get("taken") or [] if isinstance(one, dict) and one.get("state") in USABLE
+    ]
     for correction in given.get("corrections") or []:
         found = await correction_of(context, str(correction))
         if found is not None and found.session:
@@ -302,6 +307,6 @@ def _declared(given: Input, policy: Mapping[str, Json]) -> dict[str, Json]:
     name = str(given["dataset"])
     return {
         "title": name, "name": name, "purpose": str(given.get("purpose") or ""), "line": str(given.get("line") or ""),
-        "owner": str(given.get("owner") or ""), "licence": str(given.get("licence") or ""), "region": str(given.get("region") or ""),
+        "owner": str(given.get("owner") or ""), "licence": str(given.get("licence") or ""), "consent_basis": str(given.get("consent") or ""), "region": str(given.get("region") or ""),
         "label_schema": msgspec.to_builtins(schema), "strata": msgspec.to_builtins(strata),
     }  # fmt: skip

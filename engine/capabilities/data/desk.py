@@ -32,6 +32,7 @@ class BuildArgs(Args, frozen=True, kw_only=True):
     purpose: Text = ""
     region: Short = ""
     licence: Short = ""
+    consent: Short = ""
     train: bool = True
     seed: Annotated[int, Meta(ge=0, le=2**53)] = 0
     recipe: dict[str, Json] = {}

@@ -33,9 +33,12 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 def left_out(
-    sessions: Sequence[SessionView], *, reserved: Reserved, limits: Limits, licence: str
+    sessions: Sequence[SessionView], *, reserved: Reserved, limits: Limits, licence: str, basis: str = ""
 ) -> dict[str, tuple[str, str]]:
-    """Session -> (reason code, reason) of those that may not stay. Earlier sessions win over their duplicates."""
+    """Session -> (reason code, reason) of those that may not stay. Earlier sessions win over their duplicates.
+
+    `licence` and `basis` are the dataset's, for sessions that name none.
+    """
     out: dict[str, tuple[str, str]] = {}
     contents: dict[str, str] = {}
     motions: dict[str, str] = {}
@@ -44,8 +47,8 @@ def left_out(
             out[one.id] = ("contaminated", "an evaluation pack holds it")
         elif {one.fingerprint, one.trajectory} & reserved.marks - {""}:
             out[one.id] = ("contaminated", "an evaluation pack holds nearly the same motion")
-        elif limits.bases and one.consent_basis not in limits.bases:
-            out[one.id] = ("consent", f"its basis is {one.consent_basis or 'not recorded'}")
+        elif limits.bases and (one.consent_basis or basis) not in limits.bases:
+            out[one.id] = ("consent", f"its basis is {one.consent_basis or basis or 'not recorded'}")
         elif limits.regions and one.region and one.region not in limits.regions:
             out[one.id] = (
                 "residency",

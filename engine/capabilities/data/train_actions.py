@@ -205,6 +205,8 @@ async def _prepared(context: Context, snapshot: SnapshotView, folder: Path, *, r
         verify = rehash and (one.container or one.content) not in checked
         path = await asyncio.to_thread(locate, context.vault, session, verify=verify)
         checked.add(one.container or one.content)
+        if one.episode >= 0:
+            path = await asyncio.to_thread(_table, path, one.episode)
         line: dict[str, Json] = {
             "episode": one.session,
             "split": one.split,
@@ -228,6 +230,14 @@ async def _prepared(context: Context, snapshot: SnapshotView, folder: Path, *, r
         )
     await asyncio.to_thread((folder / "episodes.jsonl").write_bytes, b"\n".join(lines) + b"\n")
     return len(episodes)
+
+
+def _table(folder: Path, episode: int) -> Path:
+    """The table of a LeRobot data set that holds an episode's rows."""
+    from engine.capabilities.data.lerobot import DATA_PATH, open_dataset
+
+    held = next(one for one in open_dataset(folder, rooted=False).episodes if one.index == episode)
+    return folder / DATA_PATH.format(chunk_index=held.chunk, file_index=held.file)
 
 
 async def _window(context: Context, correction: str) -> Path | None:
