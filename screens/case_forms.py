@@ -14,7 +14,7 @@ from screens.form import FormField, FormScreen, sending
 from screens.layout import Line
 
 Done = Callable[[CommandAnswer], None]
-IMPACTS = (("3", "one robot"), ("2", "a site stands"), ("1", "people or the fleet"))
+IMPACTS = (("3", "one robot"), ("2", "a site stands"), ("1", "people, fleet"))
 URGENCIES = (("3", "can wait"), ("2", "today"), ("1", "now"))
 CODED = ("mode", "mechanism", "cause", "detection", "item")
 LABELS = {

@@ -141,11 +141,10 @@ def known(detail: CaseDetail, now: float) -> list[Line]:
     robot = bundle.get("robot")
     line: Line = []
     if isinstance(software, Mapping) and software.get("reported"):
-        same = software.get("desired") == software.get("reported")
         line += [
             ("runs ", "muted"),
             str(software["reported"]),
-            " = desired" if same else (f" \u2260 desired {software.get('desired')}", "caution"),
+            _desired(software),
         ]
     if isinstance(robot, Mapping) and robot.get("mode"):
         line += [("  mode ", "muted"), str(robot["mode"])]
@@ -184,6 +183,14 @@ def known(detail: CaseDetail, now: float) -> list[Line]:
     if detail.case.partial:
         lines.append([("bundle is partial: ", "caution"), ", ".join(detail.case.partial), " could not be read"])
     return lines
+
+
+def _desired(software: Mapping[str, Json]) -> Part:
+    """Whether it runs what it should; nothing when nobody says what it should run."""
+    if not software.get("desired"):
+        return ""
+    same = software["desired"] == software.get("reported")
+    return " = desired" if same else (f" \u2260 desired {software['desired']}", "caution")
 
 
 def runbook(detail: CaseDetail, *, whole: bool) -> list[Line]:

@@ -250,19 +250,24 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
 
     async def _complete(self, field: FormField, widget: Completed) -> None:
         typed = widget.value.strip()
-        if field.complete is not None:
+        if field.complete is None:
+            self._match(field, widget)
+        else:
             found = field.complete(typed)
             given = await found if inspect.isawaitable(found) else found
             if not self.is_attached or widget.value.strip() != typed:
                 return
-            pairs = [(one, "") if isinstance(one, str) else one for one in given]
-        elif field.kind == "robot":
-            pairs = form_fields.matching(typed, self._robots) if typed else []
-        else:
-            me = self.app.model.me  # type: ignore[attr-defined]
-            pairs = form_fields.matching(typed, [(name, "") for name in (me.people if me else ())]) if typed else []
-        widget.offer(pairs)
+            widget.offer([(one, "") if isinstance(one, str) else one for one in given])
         self._show_aid()
+
+    def _match(self, field: FormField, widget: Completed) -> None:
+        """The robots or people that fit, as of now: a key may come before the word that the text has changed."""
+        if field.complete is not None:
+            return
+        typed = widget.value.strip()
+        people = self.app.model.me  # type: ignore[attr-defined]
+        known = self._robots if field.kind == "robot" else [(name, "") for name in (people.people if people else ())]
+        widget.offer(form_fields.matching(typed, known) if typed else [])
 
     def _completes(self, widget: Widget) -> None:
         place = int(str(widget.id).removeprefix("field-"))
@@ -316,6 +321,8 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
         place, field = current
         widget = self.widget(field.name)
         if isinstance(widget, Completed) and widget.value.strip():
+            if not widget.current:
+                self._match(field, widget)
             widget.take()
             if reason := self._uncertain(field, widget):
                 self._say_wrong([f"{field.label}: {reason}"])
@@ -371,12 +378,19 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
     # -- sending ------------------------------------------------------------------------------------------------
 
     def action_send(self) -> None:
+        """Sends once the field has taken in what was typed before: its keys wait in its own line, this one does not."""
+        if not self._busy and self.is_active:
+            (self.focused or self).call_later(self._send_now)
+
+    def _send_now(self) -> None:
         if self._busy or not self.is_active:
             return
         current = self._current()
         if current is not None:
             widget = self.widget(current[1].name)
             if isinstance(widget, Completed):
+                if not widget.current:
+                    self._match(current[1], widget)
                 widget.take()
         found, wrong = self.answers()
         if wrong:

@@ -42,12 +42,19 @@ class Completed(Answer):
     def __init__(self, value: str = "", *, id: str | None = None) -> None:
         super().__init__(value, id=id)
         self.matches: list[tuple[str, str]] = []
+        self.offered_for = ""
         self.at = 0
         self.pointed = False
 
     def offer(self, matches: Sequence[tuple[str, str]]) -> None:
-        """The values that fit now. The one pointed at stays the first."""
+        """The values that fit what stands there now."""
         self.matches, self.at, self.pointed = list(matches), 0, False
+        self.offered_for = self.value.strip()
+
+    @property
+    def current(self) -> bool:
+        """What is offered fits what stands there, and not what stood there a key ago."""
+        return self.offered_for == self.value.strip()
 
     @property
     def settled(self) -> bool:
@@ -56,7 +63,7 @@ class Completed(Answer):
 
     def take(self) -> bool:
         """Fill in the value pointed at, or the only one. False when there is nothing certain to take."""
-        if not self.matches or self.settled:
+        if not self.matches or self.settled or not self.current:
             return self.settled
         if not self.pointed and len(self.matches) > 1:
             return False
