@@ -7,15 +7,27 @@ what was done is compared with what was granted.
 from __future__ import annotations
 
 import base64
-import tempfile
+import hashlib
+import io
+import tarfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from app import wire
+from app.client import headers
 from app.scenarios import Scenario
 from app.scenarios.stage import Stage
-from engine.contract.access import AccessRequest, AuthorityView, ControlLease, CredentialView, Grant, ReplayView, RequestDetail
+from engine.contract.access import (
+    AccessRequest,
+    AuthorityView,
+    ControlLease,
+    CredentialView,
+    Grant,
+    PackageChunk,
+    ReplayView,
+    RequestDetail,
+)
 from engine.contract.client import Refused
 from engine.contract.fleet import RobotPage
 
@@ -26,7 +38,17 @@ def begin(stage: Stage) -> None:
     """A direct drive waits for its signatures, a shell for its owner, and the vendor has a robot stuck on a lip."""
     robot = _robot(stage, SITE)
     _teleop(stage, robot)
-    stage.do("tom", "access.open", args={"action": "shell", "site": SITE, "purpose": "update agent hangs", "ticket": "M-311", "public_key": _key()[0]})
+    stage.do(
+        "tom",
+        "access.open",
+        args={
+            "action": "shell",
+            "site": SITE,
+            "purpose": "update agent hangs",
+            "ticket": "M-311",
+            "public_key": _key(),
+        },
+    )
 
 
 def play(stage: Stage) -> Mapping[str, Any]:
@@ -36,6 +58,8 @@ def play(stage: Stage) -> Mapping[str, Any]:
     facts |= _less(stage)
     facts |= _denied(stage)
     facts |= _break_glass(stage)
+    facts |= _export(stage, facts["record"])
+    facts |= _by_itself(stage)
     return facts
 
 
@@ -67,7 +91,12 @@ def _direct(stage: Stage) -> dict[str, Any]:
     held = stage.state_is("access_request", request, "held", AccessRequest)
     driver_ack = _code(stage, "olga", "access.ack", request)
     stage.do("sia", "access.ack", request, {"note": "zone taped off"})
-    stage.do("olga", "access.report", request, {"latency_p95_ms": 142, "recording": True, "deadman": True, "stop_tested": True})
+    stage.do(
+        "olga",
+        "access.report",
+        request,
+        {"latency_p95_ms": 142, "recording": True, "deadman": True, "stop_tested": True},
+    )
     granted = stage.state_is("access_request", request, "granted", AccessRequest)
     lease = stage.records("lease", ControlLease, where={"robot": robot})[0]
     second = _teleop(stage, robot, "assist")
@@ -94,14 +123,11 @@ def _direct(stage: Stage) -> dict[str, Any]:
 
 def _shell(stage: Stage) -> dict[str, Any]:
     """A certificate that ends by itself, taken back before."""
-    public, folder = _key()
-    asked = {"action": "shell", "site": SITE, "purpose": "update agent hangs", "ticket": "M-311", "public_key": public, "duration_s": 3600}
-    request = stage.do("tom", "access.open", args=asked).target
+    request = stage.records("access_request", AccessRequest, where={"requester": "tom"})[-1].id
     _sign(stage, request, ("dirk",))
     granted = stage.state_is("access_request", request, "granted", AccessRequest)
     grant = stage.state_is("grant", granted.grant, "active", Grant)
     certificate = stage.get(f"/v1/access/grants/{grant.id}/credential", CredentialView)
-    (folder / "id-cert.pub").write_text(certificate.text + "\n", "utf-8")
     began = time.monotonic()
     stage.do("carl", "access.revoke", grant.id, {"reason": "the ticket was closed"})
     ended = stage.state_is("grant", grant.id, "revoked", Grant)
@@ -133,15 +159,26 @@ def _less(stage: Stage) -> dict[str, Any]:
     run = _open_gate(stage, request)
     stage.answer("teleop_authority", "dirk", "reject", run=run, rationale="somebody on site can look")
     denied = stage.state_is("access_request", request, "denied", AccessRequest)
-    return {"less": request, "less_action": now.action, "less_seats": sorted(now.evaluation.seats), "rejected_because": denied.reason}
+    return {
+        "less": request,
+        "less_action": now.action,
+        "less_seats": sorted(now.evaluation.seats),
+        "rejected_because": denied.reason,
+    }
 
 
 def _denied(stage: Stage) -> dict[str, Any]:
     """Nothing covers the transfer: denied by rule, with the rules named and what could be asked instead."""
     robot = _robot(stage, "OSA1")
-    request = stage.do("olga", "access.open", args={"action": "observe", "robots": [robot], "purpose": "look", "ticket": "M-9"}).target
+    request = stage.do(
+        "olga", "access.open", args={"action": "observe", "robots": [robot], "purpose": "look", "ticket": "M-9"}
+    ).target
     denied = stage.state_is("access_request", request, "denied", AccessRequest)
-    return {"denied": request, "denied_reasons": list(denied.evaluation.reasons), "denied_verdict": denied.evaluation.verdict}
+    return {
+        "denied": request,
+        "denied_reasons": list(denied.evaluation.reasons),
+        "denied_verdict": denied.evaluation.verdict,
+    }
 
 
 def _break_glass(stage: Stage) -> dict[str, Any]:
@@ -154,14 +191,64 @@ def _break_glass(stage: Stage) -> dict[str, Any]:
     stage.do("dana", "access.use", granted.grant, {"what": "start", "robot": robot, "action": "assist"})
     stage.do("dana", "access.relinquish", granted.grant)
     run = stage.get(f"/v1/access/requests/{request}", RequestDetail).request.run
-    stage.answer("post_review", "carl", run=run, form={"finding": "ok", "follow_up": ""}, rationale="the door was blocked")
+    stage.answer(
+        "post_review", "carl", run=run, form={"finding": "ok", "follow_up": ""}, rationale="the door was blocked"
+    )
     closed = stage.state_is("access_request", request, "closed", AccessRequest)
-    return {"breakglass": request, "phrase": preview.phrase, "breakglass_review": closed.review, "breakglass_finding": closed.finding}
+    return {
+        "breakglass": request,
+        "phrase": preview.phrase,
+        "breakglass_review": closed.review,
+        "breakglass_finding": closed.finding,
+    }
+
+
+def _export(stage: Stage, record: str) -> dict[str, Any]:
+    """The customer takes the record of what was done on its site: once, signed, whole."""
+    asked = {
+        "sort": "export",
+        "action": "export",
+        "files": [record],
+        "purpose": "what was done on our site",
+        "ticket": "DA-17",
+    }
+    request = stage.do("kim", "access.open", args=asked).target
+    _sign(stage, request, ("dirk",))
+    granted = stage.state_is("access_request", request, "granted", AccessRequest)
+    grant = stage.state_is("grant", granted.grant, "active", Grant)
+    other = _code(stage, "eve", "access.fetch", grant.id)
+    stage.do("kim", "access.fetch", grant.id)
+    again = _code(stage, "kim", "access.fetch", grant.id)
+    part = wire.get(stage.home, f"/v1/access/grants/{grant.id}/package", PackageChunk, headers("kim"))
+    data = base64.b64decode(part.data)
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        names = archive.getnames()
+        found = archive.extractfile(names[-1])
+        taken = "sha256:" + hashlib.sha256(found.read() if found else b"").hexdigest()
+    stage.do("kim", "access.relinquish", grant.id)
+    return {
+        "export": request, "export_files": names, "export_whole": not part.more and taken == record,
+        "package_sound": part.digest == "sha256:" + hashlib.sha256(data).hexdigest(), "fetched_by_other": other, "fetched_again": again,
+    }  # fmt: skip
+
+
+def _by_itself(stage: Stage) -> dict[str, Any]:
+    """Nobody ends it: it is over when its time is."""
+    robot = _robot(stage, SITE, skip=3)
+    asked = {"action": "observe", "robots": [robot], "purpose": "second pair of eyes", "duration_s": 1200}
+    request = stage.do("cy", "access.open", args=asked).target
+    _sign(stage, request, ("dirk",))
+    stage.do("cy", "access.report", request, {"recording": True})
+    over = stage.state_is("access_request", request, ("recorded", "in_review", "closed"), AccessRequest)
+    grant = stage.record("grant", over.grant, Grant)
+    return {"observed": request, "observed_ended": grant.state, "observed_s": grant.ended_at - grant.not_before}
 
 
 def _sign(stage: Stage, request: str, people: tuple[str, ...]) -> None:
     run = _open_gate(stage, request)
-    kind = "teleop_authority" if stage.record("access_request", request, AccessRequest).sort == "teleop" else "data_export"
+    kind = (
+        "teleop_authority" if stage.record("access_request", request, AccessRequest).sort == "teleop" else "data_export"
+    )
     for person in people:
         stage.answer(kind, person, run=run, rationale="needed for the ticket")
 
@@ -192,16 +279,14 @@ def _code(stage: Stage, person: str, verb: str, target: str, args: Mapping[str, 
     return ""
 
 
-def _key() -> tuple[str, Path]:
-    """A key pair of a person's own machine; only the public half is ever sent."""
+def _key() -> str:
+    """The public half of a key pair that a person made on their own machine; the private one is nowhere here."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    private = Ed25519PrivateKey.generate()
-    folder = Path(tempfile.mkdtemp(prefix="qd-key-"))
-    (folder / "id").write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-    (folder / "id").chmod(0o600)
-    return private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() + " tom", folder
+    return (
+        Ed25519PrivateKey.generate().public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() + " tom"
+    )
 
 
 SCENARIO = Scenario(

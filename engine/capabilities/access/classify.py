@@ -60,7 +60,10 @@ class _Sum(Struct):
         self.faces += item.faces or 0
         self.plates += item.plates or 0
         self.uncounted = self.uncounted or (item.faces is None and (item.camera or item.pii))
-        self.robots.update(item.robots or ((item.robot,) if item.robot else ()))
+        if item.robots:
+            self.robots.update(item.robots)
+        elif item.robot:
+            self.robots.add(item.robot)
         self.why = self.why or why
 
     def volume(self) -> Volume:
@@ -88,9 +91,13 @@ def classify(
     customers: dict[str, None] = {}
     sites: dict[str, None] = {}
     odd: list[str] = []
+    known: dict[tuple[Any, ...], dict[str, str]] = {}  # recordings of one kind have the same topics
     for item in items:
         whole.add(item, "")
-        found = _classes(item, words, contracts, controlled, live)
+        alike = (item.topics, item.camera, item.pii, item.customer, item.variant)
+        found = known.get(alike)
+        if found is None:
+            found = known[alike] = _classes(item, words, contracts, controlled, live)
         for name, why in found.items():
             sums.setdefault(name, _Sum()).add(item, why)
         for seen, value in ((regions, item.home_region or item.region), (customers, item.customer), (sites, item.site)):

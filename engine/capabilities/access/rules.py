@@ -169,7 +169,7 @@ def evaluate(policy: Mapping[str, Json], facts: Facts, *, at: float = 0.0) -> Ev
         if result == "skip":
             skipped.append(rule.id)
             continue
-        if result == "ok":
+        if result in ("ok", "ask"):  # what a permit still asks for is not yet denied
             permitted = permitted or rule.permits
         if result in ("ok", "hold", "note"):
             seats.update(dict.fromkeys(rule.seats))
