@@ -181,6 +181,7 @@ async def test_a_large_payload_is_kept_by_reference_and_read_back(bench: Bench) 
         'update events set actor = \'{"kind":"person","id":"eve"}\' where seq = 2',
         "update events set at = at + 1 where seq = 2",
         "update events set cause = 'other' where seq = 2",
+        "update events set cause = cause || char(0) || ' and more' where seq = 2",
         "delete from events where seq = 2",
         "update events set hash = zeroblob(32) where seq = 2",
         "update events set data = null where seq = 2",
