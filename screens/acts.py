@@ -149,6 +149,7 @@ SHOWN = {
     "left_square_bracket": "[",
     "right_square_bracket": "]",
     "comma": ",",
+    "equals_sign": "=",
 }
 
 
