@@ -60,6 +60,7 @@ def play(stage: Stage) -> Mapping[str, Any]:
     facts |= _break_glass(stage)
     facts |= _export(stage, facts["record"])
     facts |= _by_itself(stage)
+    _reviewed(stage)
     return facts
 
 
@@ -242,6 +243,19 @@ def _by_itself(stage: Stage) -> dict[str, Any]:
     over = stage.state_is("access_request", request, ("recorded", "in_review", "closed"), AccessRequest)
     grant = stage.record("grant", over.grant, Grant)
     return {"observed": request, "observed_ended": grant.state, "observed_s": grant.ended_at - grant.not_before}
+
+
+def _reviewed(stage: Stage) -> None:
+    """Of what is neither driven nor broken into a share is looked at by lot: whatever came up here."""
+
+    def over() -> bool:
+        found = stage.records("access_request", AccessRequest, state="granted,recorded")
+        return not found
+
+    stage.until(over, "everything to be recorded")
+    for request in stage.records("access_request", AccessRequest, state="in_review"):
+        stage.answer("post_review", "carl", run=request.run, form={"finding": "ok"}, rationale="in the sample; as granted")
+        stage.state_is("access_request", request.id, "closed", AccessRequest)
 
 
 def _sign(stage: Stage, request: str, people: tuple[str, ...]) -> None:

@@ -215,7 +215,13 @@ def _apply(row: dict[str, Any], view: StoredGate, record: Recorded, event: Any) 
             view.votes = [vote for vote in view.votes if vote.refused or vote.person != event.person]
         case e.VoteRefused():
             view.votes.append(
-                StoredVote(person=event.person, answer=event.answer, at=event.at, refused=event.reason or event.code)
+                StoredVote(
+                    person=event.person,
+                    answer=event.answer,
+                    at=event.at,
+                    refused=event.reason or event.code,
+                    via=record.actor.via,
+                )
             )
             del view.votes[:-200]  # a refused vote repeated for ever must not grow the row; the history has them all
         case e.EvidenceChanged():

