@@ -112,7 +112,7 @@ def test_a_case_is_filed_repaired_and_its_robot_given_back_by_keys(home: Install
     operator.press("B")
     operator.sees("Give .* back to service")
     operator.press("A")
-    operator.sees("Last 4 characters")
+    operator.sees("Last 4 on its plate")
     time.sleep(0.6)
     operator.terminal.type(robot["serial"][-4:])
     operator.press("Enter")

@@ -293,7 +293,7 @@ def actions() -> Mapping[str, Action]:
         ("case.exposure", exposure, "What the robot did since its repair, and whether the fault came back", one,
          {"known": flag, "enough": flag, "events": number, "hours": number, "tasks": number, "said": text}),
         ("case.evidence", evidence, "What the return to service rests on", one,
-         {"reliability": Param(type="object"), "case": Param(type="object"), "clocks": listed, "warnings": listed,
+         {"reliability": listed, "case": listed, "clocks": listed, "warnings": listed,
           "four_eyes": flag, "technicians": listed}),
         ("case.give_back", give_back, "Close the case and give the robot back, as people decided", one
          | {"gate": text, "by": listed, "form": Param(type="object"), "clean": flag},

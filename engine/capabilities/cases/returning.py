@@ -7,8 +7,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import msgspec
-
 from engine.capabilities.cases import clocks, intake
 from engine.capabilities.cases.context import HOUR, increase
 from engine.capabilities.cases.opening import told
@@ -16,7 +14,7 @@ from engine.capabilities.cases.reliability import reliability
 from engine.capabilities.fleet.robots import give_back as robot_back
 from engine.capabilities.ports import ActionError, Context, Signals
 from engine.capabilities.records import Emit, RecordError
-from engine.contract.cases import CaseView, Exposure
+from engine.contract.cases import CaseView, Exposure, Reliability
 from engine.core.statistics import rate_upper
 
 Json = Any
@@ -137,29 +135,68 @@ async def evidence(context: Context, given: Input) -> Json:
         productive = None
     figures = reliability(case.robot, case.mode, cases, now=now, window_s=window, productive_h=productive)
     warnings = list(case.warnings)
-    software = f"{case.software_before or '?'} -> {case.software_after or '?'}"
     if case.software_before and case.software_after and case.software_before != case.software_after:
-        warnings.append(f"the software changed while it was out ({software}): by hand, or by a rollout?")
+        way = f"{case.software_before} -> {case.software_after}"
+        warnings.append(f"the software changed while it was out ({way}): by hand, or by a rollout?")
     unchecked = [one for one in policy["verify"]["checklist"] if not case.checklist.get(one)]
     if unchecked:
         warnings.append(f"not ticked: {', '.join(unchecked)}")
     return {
-        "case": {
-            "case": case.id, "robot": case.robot, "site": case.site, "variant": case.variant, "symptom": case.symptom,
-            "priority": f"P{case.priority}", "safety": case.safety_related, "mode": case.mode,
-            "mechanism": case.mechanism, "cause": case.cause, "item": case.item, "resolution": case.resolution,
-            "parts": [f"{one.name}: {one.out_serial or '?'} out, {one.in_serial or '?'} in" for one in case.parts],
-            "software": software, "calibration": f"{case.calibration_before or '?'} -> {case.calibration_after or '?'}",
-            "technicians": ", ".join(case.technicians), "downtime_h": round(case.downtime_h, 2),
-            "exposure": said(case.exposure) if case.exposure else "none", "reopened": case.reopened,
-            "problem": case.problem,
-        },
-        "reliability": msgspec.to_builtins(figures),
-        "clocks": [msgspec.to_builtins(one) for one in clocks.clocks(case, policy, now)],
-        "warnings": warnings,
+        "case": _repair(case),
+        "reliability": _figures(figures),
+        "clocks": [
+            {"clock": one.name, "state": one.state, "used": _length(one.used_s), "limit": _length(one.limit_s)}
+            for one in clocks.clocks(case, policy, now)
+        ],
+        "warnings": [{"n": number, "warning": text} for number, text in enumerate(warnings, 1)],
         "four_eyes": four_eyes(case, policy),
         "technicians": list(case.technicians) if four_eyes(case, policy) else [],
-    }  # fmt: skip
+    }
+
+
+def _repair(case: CaseView) -> list[dict[str, Json]]:
+    """The fault and what was done, one line each; what was not given says so."""
+    parts = "; ".join(f"{one.name}: {one.out_serial or '?'} out, {one.in_serial or '?'} in" for one in case.parts)
+    coding = [case.mode, case.mechanism, case.cause, case.item]
+    lines = {
+        "fault": f"{case.symptom} (P{case.priority}{', about safety' if case.safety_related else ''})",
+        "robot": f"{case.robot} at {case.site or '?'}, {case.variant or '?'}, serial ends {case.serial[-TAIL:] or '?'}",
+        "coded": ", ".join(one.replace("_", " ") for one in coding if one),
+        "repaired": f"{case.resolution} by {', '.join(case.technicians) or 'nobody named'}",
+        "parts": parts or "none exchanged",
+        "verified": said(case.exposure) if case.exposure else "not at all",
+        "software": f"{case.software_before or '?'} -> {case.software_after or '?'}",
+        "calibration": f"{case.calibration_before or '?'} -> {case.calibration_after or '?'}",
+        "down": f"{case.downtime_h:.1f} h" + (f", reopened {case.reopened} times" if case.reopened else ""),
+        "problem": case.problem or "none",
+    }
+    return [{"name": name, "says": text[:300]} for name, text in lines.items()]
+
+
+def _figures(found: Reliability) -> list[dict[str, Json]]:
+    """Availability, MTBF and MTTR with their bounds and n; what is not known is said to be."""
+
+    def hours(value: float | None) -> str:
+        return "?" if value is None else f"{value:.1f} h"
+
+    window = f"over {found.window_d:g} d"
+    return [
+        {"name": "availability", "value": "?" if found.availability is None else f"{found.availability:.1%}",
+         "bounds": f"{found.unscheduled_down_h:.1f} h down unplanned, {found.scheduled_down_h:.1f} h planned, {window}", "n": found.n},
+        {"name": "MTBF", "value": hours(found.mtbf_h),
+         "bounds": f"{hours(found.mtbf_low_h)} to {hours(found.mtbf_high_h)} at 95 %", "n": found.n},
+        {"name": "MTTR", "value": hours(found.mttr_h),
+         "bounds": f"{hours(found.mttr_low_h)} to {hours(found.mttr_high_h)} at 95 %", "n": found.n},
+        {"name": "same fault", "value": f"{found.same_mode}x", "bounds": window, "n": found.n},
+    ]  # fmt: skip
+
+
+def _length(length_s: float) -> str:
+    if not length_s:
+        return "none"
+    if length_s < HOUR:
+        return f"{length_s / 60:.0f} min"
+    return f"{length_s / HOUR:.1f} h" if length_s < 48 * HOUR else f"{length_s / (24 * HOUR):.1f} d"
 
 
 async def give_back(context: Context, given: Input) -> Json:

@@ -182,8 +182,8 @@ async def test_software_that_changed_while_it_was_out_is_said_at_the_gate(ground
     await ground.resolved(id)
     await ground.act("case.verify", case=id)
     found = await ground.act("case.evidence", case=id)
-    assert any("4.8.1 -> 4.7.9" in one for one in found["warnings"])
-    assert any("not ticked" in one for one in found["warnings"])
+    assert any("4.8.1 -> 4.7.9" in one["warning"] for one in found["warnings"])
+    assert any("not ticked" in one["warning"] for one in found["warnings"])
 
 
 async def test_exposure_is_measured_and_what_can_not_be_read_is_never_enough(ground: Ground) -> None:
