@@ -41,7 +41,8 @@ async def wave(context: Context, given: Input) -> Json:
         "health_every": policy["wave_health_every"], "extend": policy["wave_extend"], "install_limit": policy["wave_install_limit"],
         "straggler_after": policy["wave_straggler_after"], "stragglers": policy["wave_stragglers"], "straggler_poll": policy["wave_poll"],
         "decide": policy["wave_decide"], "rate": policy["wave_rate"], "site_concurrency": policy["site_concurrency"],
-        "min_tasks": policy["wave_min_tasks"], "min_executed": 1,
+        "min_tasks": policy["wave_min_tasks"],
+        "resolution": policy["wave_resolution"], "min_executed": 1,
     }  # fmt: skip
     started = Wave(
         number=number,

@@ -52,6 +52,8 @@ class Owners:
         self.silent: set[str] = set()
         self.calls: list[tuple[str, tuple[str, ...], str]] = []
         self.rates = dict(RATES)
+        self.dangerous: set[str] = set()
+        """Versions on which every robot has a safety event after five minutes."""
 
     @staticmethod
     def _robot(site: str, number: int, version: str) -> Robot:
@@ -122,6 +124,10 @@ class Owners:
             return max(0.0, t - self.since[robot][0][0]) / 30.0
         if metric == "robot_tasks_total":
             return life / 300.0
+        if metric == "robot_safety_events_total":
+            return float(
+                sum(1 for begun, version in self.since[robot] if version in self.dangerous and t > begun + 300)
+            )
         if metric == "robot_interventions_total" and robot not in self.idle:
             events = 0.0
             changes = [*self.since[robot], (math.inf, "")]
@@ -189,7 +195,8 @@ class Ground:
         return str(made.id)
 
     def incident(self, id_: str) -> IncidentView:
-        found: IncidentView = self.host.book.reads.get("incident", id_)
+        found = self.host.book.reads.get("incident", id_)
+        assert isinstance(found, IncidentView)
         return found
 
     def at(self, person: str) -> Any:
@@ -228,6 +235,9 @@ class Ground:
         declared = subjects.verbs()[verb]
         record = self.host.book.reads.get(declared.kind, target) if declared.kind else None
         return await declared.do(self.at(person), record, msgspec.convert(args, declared.args))
+
+    def get(self, kind: str, id_: str) -> Any:
+        return self.host.book.reads.get(kind, id_)
 
     def find(self, kind: str, **where: Any) -> list[Any]:
         return self.host.book.reads.find(kind, where=where)

@@ -9,7 +9,7 @@ from engine.capabilities.incidents import closing, deciding, declaring, mending
 from engine.capabilities.ports import ActionError, InDoubt
 from engine.capabilities.records import RecordError
 from engine.capabilities.rollout import actions as rollout
-from engine.contract.incidents import Decision
+from engine.contract.incidents import Decision, OptionRow
 from tests.unit.incidents.ground import BAD, FORWARD, OLD, START, Ground
 
 HOUR = 3600.0
@@ -30,7 +30,7 @@ async def decided(ground: Ground, option: str = "rollback", **fields: object) ->
     return id_
 
 
-def option(ground: Ground, id_: str, kind: str):
+def option(ground: Ground, id_: str, kind: str) -> OptionRow:
     return next(row for row in ground.incident(id_).options if row.kind == kind)
 
 
@@ -93,7 +93,7 @@ async def test_evidence_is_kept_by_digest_and_a_sev1_robot_stays_on_hold(ground:
     for name, digest in ground.incident(id_).bundles:
         bundle = msgspec.json.decode(ground.host.vault.read(digest))
         assert bundle["robot"] == name and bundle["runs"]["version"] == BAD and bundle["signals"]
-        assert ground.host.book.reads.get("evidence", digest).legal_hold == id_
+        assert ground.get("evidence", digest).legal_hold == id_
     again = await declaring.preserve(ground.context("p"), {"incident": id_})
     assert again["preserved"] == 2 and len(ground.find("hold", incident=id_)) == 2, (
         "asked again it makes no second hold"
@@ -147,14 +147,14 @@ async def test_who_cannot_be_asked_stays_concerned_under_a_standing_rule(ground:
     id_ = await weighed(ground)
     one = ground.incident(id_)
     assert len(one.affected) == 5 and [name for name, _ in one.unsure] == ["HAM2-5"]
-    rule = ground.host.book.reads.get("standing_rule", one.standing_rule)
+    rule = ground.get("standing_rule", one.standing_rule)
     assert rule.waiting == ("HAM2-5",)
     asleep = await closing.rule_look(ground.context(), {"incident": id_})
     assert not asleep["over"] and asleep["waiting"] == 1
     ground.owners.set("HAM2-5", online=True, mode="AUTOMATIC")
     awake = await closing.rule_look(ground.context(), {"incident": id_})
     assert awake["over"] and awake["drained"] == ["HAM2-5"], "it woke with the bad version: out of dispatch first"
-    assert ground.host.book.reads.get("standing_rule", one.standing_rule).state == "satisfied"
+    assert ground.get("standing_rule", one.standing_rule).state == "satisfied"
     with pytest.raises(RecordError, match="final"):
         await ground.context().records.change("standing_rule", rule.id, to="active")
 
@@ -291,7 +291,7 @@ async def test_out_of_dispatch_reaches_those_that_are_offline_too(ground: Ground
     ground.owners.set("HAM2-5", online=False, mode="OFFLINE")
     id_ = await decided(ground, "restrict")
     await mending.apply(ground.context(), {"incident": id_})
-    assert not ground.host.book.reads.get("robot", "HAM2-5").dispatchable
+    assert not ground.get("robot", "HAM2-5").dispatchable
 
 
 # -- what is owed -----------------------------------------------------------------------------------------------------
