@@ -22,7 +22,8 @@ class FateView(View, frozen=True, kw_only=True):
 
 
 class OutEvent(View, frozen=True, kw_only=True):
-    """An event as it was told. `cause` is the event it follows from (0 = none known), `depth` its place in that chain.
+    """An event as it was told. `cause` is the event it follows from (0 = none known); `depth` how many different runs (and
+    events from outside) its causes lead through, itself included.
 
     `run` emitted it, or `record` (kind/id) told it with a change, or it came from `source`. `delivered` is false while
     what it starts is still being seen to (a debounced rule waits for quiet).

@@ -2,9 +2,11 @@
 
 Rules:
 1. The cause of an event that a run emits is the event that moved the run last: the one that started it, or one it took
-   since. A child's cause is its parent's. An event told with a record's change follows from that record's run.
+   since. A child's cause is its parent's. An event told with a record's change belongs to that record's run. What a run
+   told itself, or people on its records, is no new cause for it: a case that is touched ten times is not ten deep.
 2. An event from outside may name its cause (`qdcause`); one that nobody knows is none.
-3. `depth` counts from 1 along causes: what stops a circle of triggers.
+3. `depth` counts the different runs (and events from outside) that an event's causes lead through, itself included: what
+   stops a circle of triggers. Two open runs that tell each other things are no deeper for it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from engine.store.records import Cursor, Recorded
 Json = Any
 ROUTED = "EventRouted"
 RECORDS = "/quarterdeck/records/"
+LONGEST = 64
 
 _THREAD = (
     "insert or ignore into event_threads (seq, key, event, source, subject, at, run, record, cause, depth, subject_n) "
@@ -78,15 +81,16 @@ def _received(row: Recorded, db: Cursor) -> None:
     event = row.event
     if not isinstance(event, e.EventReceived):
         return
-    db.execute("select seq from event_threads where key = ?", (event.id,))
+    db.execute("select seq, run, record from event_threads where key = ?", (event.id,))
     found = db.fetchone()
     if found is None:
         return  # a person's signal to this run alone
-    seq = found[0]
+    seq, owner = found[0], found[1] or _run_of(db, found[2])
     if not event.taken_by:
         return  # it was recorded by the run, and moved nothing in it
     db.execute(_FATE, (row.seq, "", seq, "attached", row.run, "", "moved " + ", ".join(event.taken_by[:3]), row.at))
-    db.execute(_RUN, (row.run, 0, seq))  # of a run that is known, only the latest changes
+    if owner != row.run:
+        db.execute(_RUN, (row.run, 0, seq))  # of a run that is known, only the latest changes
 
 
 def _emitted(row: Recorded, db: Cursor) -> None:
@@ -101,16 +105,7 @@ def _published(row: Recorded, db: Cursor) -> None:
     source, run, record = told["source"], told.get("run") or "", ""
     if source.startswith(RECORDS):
         record = source.removeprefix(RECORDS)
-        if not run:
-            kind, _, id_ = record.partition("/")
-            db.execute(
-                "select run from record_changes where kind = ? and id = ? and run != '' order by rev limit 1",
-                (kind, id_),
-            )
-            found = db.fetchone()
-            cause = _latest(db, found[0]) if found else 0
-        else:
-            cause = _latest(db, run)
+        cause = _latest(db, run or _run_of(db, record))
     else:
         cause = _named(db, told.get("cause") or "")
     key = f"{source}/{told['id']}"
@@ -128,15 +123,40 @@ def _routed(row: Recorded, db: Cursor) -> None:
 def _keep(row: Recorded, db: Cursor, told: _Told, cause: int) -> None:
     depth, subject_n = 1, 1
     if cause:
-        db.execute("select depth from event_threads where seq = ?", (cause,))
-        found = db.fetchone()
-        depth = found[0] + 1 if found else 1
+        depth = _depth(db, told.run or _run_of(db, told.record), cause)
     if told.subject:
         db.execute("select subject_n from event_threads where subject = ? order by seq desc limit 1", (told.subject,))
         found = db.fetchone()
         subject_n = found[0] + 1 if found else 1
     who = (told.key, told.event, told.source, told.subject, row.at, told.run, told.record)
     db.execute(_THREAD, (row.seq, *who, cause, depth, subject_n))
+
+
+def _run_of(db: Cursor, record: str) -> str:
+    """The run that a record (kind/id) belongs to: the first that touched it."""
+    kind, _, id_ = record.partition("/")
+    if not id_:
+        return ""
+    db.execute(
+        "select run from record_changes where kind = ? and id = ? and run != '' order by rev limit 1", (kind, id_)
+    )
+    found = db.fetchone()
+    return str(found[0]) if found else ""
+
+
+def _depth(db: Cursor, owner: str, cause: int) -> int:
+    """Different runs along the causes, of which the newest `LONGEST` are looked at: a circle of triggers is shorter."""
+    seen: set[str] = {owner or "this"}
+    for _ in range(LONGEST):
+        if not cause:
+            break
+        db.execute("select run, record, cause from event_threads where seq = ?", (cause,))
+        found = db.fetchone()
+        if found is None:
+            break
+        seen.add(found[0] or _run_of(db, found[1]) or f"event {cause}")
+        cause = found[2]
+    return len(seen)
 
 
 def _latest(db: Cursor, run: str) -> int:

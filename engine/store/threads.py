@@ -142,13 +142,23 @@ class Threads:
         by_key = self._all("select seq from event_threads where key = ?", (name,))
         if by_key:
             return "event", str(by_key[0][0])
-        told = "select seq from event_threads where record in (select kind||'/'||id from record_changes where id = ?) "
-        rows = self._all(f"{told} order by seq limit 1", (record,))
-        of_run = self._all("select run from record_changes where id = ? and run != '' order by seq limit 1", (record,))
-        if of_run and not rows:
-            return "run", str(of_run[0][0])
-        rows = rows or self._all("select seq from event_threads where subject = ? order by seq desc limit 1", (name,))
-        return ("event", str(rows[0][0])) if rows else None
+        told = self._all(
+            "select seq from event_threads where record in (select kind||'/'||id from record_changes where id = ?) "
+            "order by seq limit 1",
+            (record,),
+        )
+        touched = self._all(
+            "select kind, run from record_changes where id = ? and run != '' order by seq limit 1", (record,)
+        )
+        if touched and not (told and self._made_many(*touched[0])):
+            return "run", str(touched[0][1])
+        told = told or self._all("select seq from event_threads where subject = ? order by seq desc limit 1", (name,))
+        return ("event", str(told[0][0])) if told else None
+
+    def _made_many(self, kind: str, run: str) -> bool:
+        """Whether a run made several records of a kind: then it does not stand for one of them."""
+        count = "select count(*) from record_changes where run = ? and kind = ? and rev = 1"
+        return bool(self._all(count, (run, kind))[0][0] > 1)
 
     def _top(self, kind: str, id_: str) -> tuple[str, str]:
         """The first cause."""
@@ -293,8 +303,9 @@ class _Tree:
         if one.how == "took":  # of another thread: only what it made the run do belongs here
             return [_Next("event", str(s), one.level + 1, "emitted") for s, run in following if run == one.run]
         runs: dict[str, str] = {}
+        owner = found.run or self._threads.run_of(found.record)
         for fate in found.fates:
-            if fate.run and fate.outcome in ("opened", "attached"):
+            if fate.run and fate.run != owner and fate.outcome in ("opened", "attached"):
                 runs.setdefault(fate.run, fate.outcome)
         below = [_Next("run", run, one.level + 1, outcome, under=seq) for run, outcome in runs.items()]
         for other, run in following:

@@ -12,8 +12,8 @@ from sqlmodel import Field, SQLModel
 class EventThreadRow(SQLModel, table=True):
     """An event by the sequence of the fact it was derived from, which is also how people name it.
 
-    `key` is what runs know it by; `cause` the sequence of the event it follows from (0 = none, or not ours); `depth` its
-    place in that chain, from 1; `subject_n` counts the events of its subject.
+    `key` is what runs know it by; `cause` the sequence of the event it follows from (0 = none, or not ours); `depth` counts
+    the different runs its causes lead through; `subject_n` counts the events of its subject.
     """
 
     __tablename__ = "event_threads"

@@ -313,3 +313,56 @@ def test_lengths_of_time_are_spelled_as_they_are_written(seconds: float, words: 
 def test_the_shipped_limits_are_read() -> None:
     limits = Limits.of({})
     assert (limits.max_depth, limits.rate["per"], limits.muted) == (6, 3600.0, ())
+
+
+async def test_what_people_do_on_a_records_run_is_no_deeper_chain(world: World) -> None:
+    """A case that is touched ten times still opens what follows from it."""
+    from engine.capabilities.entities import Catalogue, Entity
+    from engine.capabilities.records import Emit as Told
+    from engine.contract.records import RecordView
+
+    case = Entity(
+        kind="case",
+        table="cases",
+        prefix="M",
+        shape=RecordView,
+        start=("open",),
+        moves={"open": ("worked",), "worked": ("open",)},
+    )
+
+    async def make(context: Any, values: dict[str, Any]) -> None:
+        await context.records.create("case", {"title": "x"}, key="one", id="M-1", emit=(Told("case.opened"),))
+
+    world.act("one", make)
+    host = await world.open(catalogue=Catalogue((case,)))
+    hold = wait_for("case.touched", "hold", next="hold")
+    await world.register(host, flow(Trigger(event="begin"), action_step("one", next="hold"), hold))
+    await tell(host, "begin", "e1")
+    await told(world, 2)
+    desk = host.book.bound(actor=ANA, cause="cmd-1")
+    for to in ("worked", "open") * 5:
+        await desk.change("case", "M-1", to=to, emit=(Told("case.touched"),))
+    await told(world, 12)
+    rows = world.query("select event, depth, cause from event_threads order by seq")
+    begin = world.query("select seq from event_threads where event = 'begin'")[0][0]
+    assert {(depth, cause) for event, depth, cause in rows if event != "begin"} == {(2, begin)}
+    found = threads(world).trace("M-1")
+    assert found is not None and found.id == "run-1"
+    assert [node.level for node in found.nodes] == [0, 1, *([2] * 11)]
+
+
+async def test_runs_that_tell_each_other_things_are_no_deeper_for_it(world: World) -> None:
+    host = await world.open()
+    for here, mine, other in (("a", "from.a", "from.b"), ("b", "from.b", "from.a")):
+        say = Step(id="say", kind="emit", emit=Emit(event=mine), next="hold")
+        await world.register(
+            host, flow(Trigger(event=f"begin.{here}"), wait_for(other, "hold", next="say"), say, name=here)
+        )
+    for here in ("a", "b"):
+        await tell(host, f"begin.{here}", here)
+    await world.when(lambda: len(world.query("select 1 from waits")) == 2)
+    await tell(host, "from.b", "kick")
+    await world.when(lambda: world.query("select count(*) from event_threads")[0][0] > 20)
+    await host.close()
+    depths = [row[0] for row in world.query("select depth from event_threads order by seq")]
+    assert max(depths) == 3  # the kick and the two of them, however long it goes on
