@@ -275,7 +275,7 @@ def _case_row(one: CaseView) -> Cells:
             f"{one.id:<6} ",
             (f"P{one.priority or '?'} ", tone),
             f"{one.state.replace('_', ' ')} ",
-            f"{one.robot} {one.title}",
+            one.title,
             (f" \u2014 {who}", "muted"),
         ],
         selectable=True,

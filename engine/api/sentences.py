@@ -164,6 +164,13 @@ def _plain(text: Callable[[Data], str], level: str = "info") -> Callable[[Data],
     return lambda d: (text(d), level)
 
 
+def _fallback(data: Data) -> tuple[str, str]:
+    """Running out of time is often how a clock is written: it is said as such, and is no alarm by itself."""
+    if (data.get("failure") or {}).get("error") == "Timeout":
+        return f"{_path(data)}: its time is up, on to {data['goto']}", "info"
+    return f"{_path(data)} failed ({_why(data)}), went on with {data['goto']}", "warning"
+
+
 def _record_changed(data: Data) -> tuple[str, str]:
     """A new record by its title; a move by both states; a field by its name."""
     kind = str(data["kind"]).replace("_", " ")
@@ -199,7 +206,7 @@ _SENTENCES: dict[str, Callable[[Data], tuple[str, str]]] = {
     "CompensationFailed": _plain(lambda d: f"{_path(d)} could not be undone: {_why(d)}", "alarm"),
     "ItemCancelled": _plain(lambda d: f"{_path(d)} item {d['index'] + 1} stopped", "notice"),
     "ResultRefused": _plain(lambda d: f"a late answer for {_path(d)} was refused{_because(d)}", "warning"),
-    "FallbackTaken": _plain(lambda d: f"{_path(d)} failed ({_why(d)}), went on with {d['goto']}", "warning"),
+    "FallbackTaken": _fallback,
     "ErrorRaised": _plain(lambda d: f"{_path(d)} ends with {_why(d)}", "warning"),
     "ChoiceTaken": _plain(lambda d: f"{_path(d)} chose {d['goto']}"),
     "Emitted": _emitted,

@@ -20,6 +20,8 @@ from engine.contract.system import FeedLine, WatchSnapshot
 from engine.store.record_projection import CHANGED
 
 _FEED = 60
+_CLOCKS = frozenset({"StepTimedOut", "StepFailed", "StepCancelled"})
+"""What a step without attempts (a wait, a gate) records when its time is up."""
 _ATTENTION = 40
 
 
@@ -56,6 +58,8 @@ def is_news(view: EventView) -> bool:
     if sentences.is_noise(view.type):
         return False
     data = view.data if isinstance(view.data, dict) else {}
+    if view.type in _CLOCKS and not data.get("attempt"):
+        return False  # a wait that ran its time: what follows from it is the news
     if view.type == CHANGED:
         entity = subjects.catalogue().get(str(data.get("kind", "")))
         return entity is None or not entity.quiet
