@@ -162,10 +162,13 @@ class Frames:
 
     def match(self, *, end: bool = False) -> None:
         """Matches what can be: frames of the first camera older than the newest frame of each other."""
+        self._match(end)
+        for name, times in self._waiting.items():  # one that stopped keeps nobody waiting for ever
+            self._waiting[name] = times[-self.held :]
+
+    def _match(self, end: bool) -> None:
         reference, *others = self._waiting or ("",)
         if not others:
-            if reference:
-                self._waiting[reference] = self._waiting[reference][-self.held :]
             return
         mine = np.sort(self._waiting[reference])
         if not len(mine):
@@ -180,7 +183,7 @@ class Frames:
         for name, times in sorted_others.items():
             if len(times):
                 self._judge(name, ready, times)
-                self._waiting[name] = times[max(0, int(np.searchsorted(times, ready[-1])) - 1) :][-self.held :]
+                self._waiting[name] = times[max(0, int(np.searchsorted(times, ready[-1])) - 1) :]
         self._waiting[reference] = mine[len(ready) :]
 
     def _judge(self, name: str, mine: Array, theirs: Array) -> None:

@@ -203,7 +203,7 @@ class Signal:
     def _keep(self, block: Array, times: Array) -> None:
         first = -self._seen % self._every
         self._seen += len(block)
-        self._kept += [(int(times[at]), block[at]) for at in range(first, len(block), self._every)]
+        self._kept += [(int(times[at]), block[at].copy()) for at in range(first, len(block), self._every)]
         while len(self._kept) > KEPT:
             self._kept = self._kept[::2]
             self._every *= 2
