@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from app import plain
+from app.cli.data_datasets import datasets
 from app.cli.data_labels import labels
 from app.cli.data_training import trainings
 from app.cli.session import REFUSED, Session, end, inputs, options, part, risky
@@ -24,6 +25,7 @@ def data() -> None:
     """Recordings, labels, datasets, snapshots and training."""
 
 
+data.add_command(datasets)
 data.add_command(labels)
 data.add_command(trainings)
 if importlib.util.find_spec("app.cli.data_sessions"):

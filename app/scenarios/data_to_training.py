@@ -26,7 +26,7 @@ from engine.contract.datasets import (
     TrainingLog,
     TrainingView,
 )
-from engine.contract.gates import GatePage
+from engine.contract.gates import GateDetail, GatePage
 from engine.contract.sessions import SessionView
 
 DATASET, LINE = "bins", "pick"
@@ -84,6 +84,7 @@ def play(stage: Stage) -> Mapping[str, Any]:
         "requester_refused": [own, mine], "short_cells": short, "left_out": Counter(row.code for row in left_out.rows),
         "quarantined": Counter(one.code for one in stage.records("session", SessionView, state="quarantined")),
         "repaired": sum(one.repairs > 0 for one in stage.records("session", SessionView) if one.state != "quarantined"),
+        "joined_later": sum("/later-" in one.uri and one.state == "curated" for one in stage.records("session", SessionView)),
         "lerobot_kept": sum(one.format != "mcap" and one.state == "curated" for one in stage.records("session", SessionView)),
         "collections": Counter(one.state for one in stage.records("collection", CollectionView)),
         "training": training, "log": stage.get(f"/v1/trainings/{training.id}/log", TrainingLog).text[:400],
@@ -130,8 +131,11 @@ def _gate(stage: Stage, run: str, kind: str) -> bool:
 
 def _refused(stage: Stage, person: str, run: str, kind: str) -> str:
     """Why this person may not answer; who asked for something does not sign it."""
+    row = next(row for row in stage.get("/v1/gates", GatePage).rows if row.run == run and row.kind == kind)
+    digest = stage.get(f"/v1/gates/{row.id}", GateDetail).evidence_digest
+    asked = {"answer": "approve", "evidence_digest": digest, "rationale": "", "form": {}}
     try:
-        stage.answer(kind, person, run=run)
+        stage.operator.command(person, "gate.vote", row.id, asked, preview=True)
     except Refused as refused:
         return refused.problem.code
     return ""

@@ -215,6 +215,8 @@ class DatasetView(RecordView, frozen=True, kw_only=True):
     """What recordings that name no basis are used on; who declared it answers for it."""
     label_schema: LabelSchema = LabelSchema()
     strata: tuple[Stratum, ...] = ()
+    recipe: dict[str, Json] = field(default_factory=dict)
+    """What is trained from it where a campaign says nothing else; `version` is the software version it leads to."""
     retention_s: float = 0.0
     newest: str = ""
     versions: int = 0
@@ -294,6 +296,8 @@ class TrainingView(RecordView, frozen=True, kw_only=True):
     dataset: str = ""
     line: str = ""
     program: str = ""
+    version: str = ""
+    """The software version that the model is meant for, as the recipe says it."""
     recipe: dict[str, Json] = field(default_factory=dict)
     recipe_digest: str = ""
     base_digest: str = ""

@@ -29,11 +29,7 @@ async def open_campaign(context: Context, given: Input) -> Json:
     """The dataset (made when it is new) and a snapshot that begins to be built."""
     policy = context.policy("data")
     name = str(given["dataset"])
-    if not _NAME.fullmatch(name):
-        raise ActionError(
-            "BadDataset", f"{name[:80]!r} can't name a dataset: small letters, digits, dots, dashes; at most 63", kind="validation",
-            retryable=False,
-        )  # fmt: skip
+    checked_name(name)
     records = context.records
     dataset: DatasetView | None = await records.get("dataset", name)
     if dataset is not None and dataset.state == "archived":
@@ -42,10 +38,10 @@ async def open_campaign(context: Context, given: Input) -> Json:
         )
     if dataset is None:
         dataset = await records.create(
-            "dataset", _declared(given, policy), key=f"dataset/{name}", id=name, reason=str(given.get("reason") or "")
+            "dataset", declared(given, policy), key=f"dataset/{name}", id=name, reason=str(given.get("reason") or "")
         )
     elif given.get("strata") or given.get("label_schema") or given.get("consent"):
-        wanted = _declared(given, policy)
+        wanted = declared(given, policy)
         changed = {n: wanted[n] for n in ("strata", "label_schema") if given.get(n)}
         changed |= {"consent_basis": wanted["consent_basis"]} if given.get("consent") else {}
         dataset = await records.change("dataset", name, set=changed, reason="declared anew by its newest campaign")
@@ -281,7 +277,16 @@ def limits_of(policy: Mapping[str, Json], region: str) -> splitting.Limits:
     )
 
 
-def _declared(given: Input, policy: Mapping[str, Json]) -> dict[str, Json]:
+def checked_name(name: str) -> None:
+    """Raises ActionError `BadDataset`."""
+    if not _NAME.fullmatch(name):
+        raise ActionError(
+            "BadDataset", f"{name[:80]!r} can't name a dataset: small letters, digits, dots, dashes; at most 63", kind="validation",
+            retryable=False,
+        )  # fmt: skip
+
+
+def declared(given: Mapping[str, Json], policy: Mapping[str, Json]) -> dict[str, Json]:
     """A dataset as its first campaign describes it. Raises ActionError for what can't be."""
     try:
         schema = schema_of(given.get("label_schema") or policy["label_schema"])
@@ -308,5 +313,5 @@ def _declared(given: Input, policy: Mapping[str, Json]) -> dict[str, Json]:
     return {
         "title": name, "name": name, "purpose": str(given.get("purpose") or ""), "line": str(given.get("line") or ""),
         "owner": str(given.get("owner") or ""), "licence": str(given.get("licence") or ""), "consent_basis": str(given.get("consent") or ""), "region": str(given.get("region") or ""),
-        "label_schema": msgspec.to_builtins(schema), "strata": msgspec.to_builtins(strata),
+        "label_schema": msgspec.to_builtins(schema), "strata": msgspec.to_builtins(strata), "recipe": dict(given.get("recipe") or {}),
     }  # fmt: skip

@@ -9,10 +9,12 @@ from typing import Annotated, Any
 from msgspec import Meta, to_builtins
 
 from engine.capabilities.data import labelling
+from engine.capabilities.data.campaign import checked_name, declared
 from engine.capabilities.data.labelling import LabelError
 from engine.capabilities.data.training import Training
 from engine.capabilities.data.withdrawal import dependants_of
 from engine.capabilities.desk import Args, Desk, DeskVerb, Foreseen, Given, Name, Short, Text
+from engine.capabilities.ports import ActionError
 from engine.capabilities.records import Change, Emit
 from engine.contract.datasets import AnnotationView, DatasetView, Label, LabelTaskView, SnapshotView, TrainingView
 from engine.contract.sessions import SessionView
@@ -36,6 +38,21 @@ class BuildArgs(Args, frozen=True, kw_only=True):
     train: bool = True
     seed: Annotated[int, Meta(ge=0, le=2**53)] = 0
     recipe: dict[str, Json] = {}
+    reason: Text = ""
+
+
+class CreateArgs(Args, frozen=True, kw_only=True):
+    """A dataset before any data comes. `strata`: {dims: {task: …, site: …}, need}; `recipe`: what is trained from it."""
+
+    dataset: Name
+    line: Short = ""
+    purpose: Text = ""
+    strata: Annotated[list[dict[str, Json]], Meta(max_length=1_000)] = []
+    label_schema: dict[str, Json] = {}
+    recipe: dict[str, Json] = {}
+    region: Short = ""
+    licence: Short = ""
+    consent: Short = ""
     reason: Text = ""
 
 
@@ -78,6 +95,25 @@ async def build(desk: Desk, record: None, args: BuildArgs) -> Json:
     inputs = {name: value for name, value in to_builtins(args).items() if value not in ("", {}, None)}
     run = await desk.start("data-to-training", inputs)
     return {"id": run, "run": run}
+
+
+async def create(desk: Desk, record: None, args: CreateArgs) -> Json:
+    """Describes a dataset; campaigns that events open find what they need."""
+    if await desk.records.get("dataset", args.dataset) is not None:
+        desk.refuse(
+            "exists",
+            f"there is a dataset {args.dataset} already",
+            fix="a campaign may declare it anew",
+            field="dataset",
+        )
+    try:
+        checked_name(args.dataset)
+        fields = declared(to_builtins(args), desk.policy("data"))
+    except ActionError as error:
+        desk.refuse("bad_input", error.message, field="dataset" if error.error == "BadDataset" else "")
+    fields["owner"] = desk.person
+    await desk.records.create("dataset", fields, key=f"dataset/{args.dataset}", id=args.dataset, reason=args.reason)
+    return {"id": args.dataset}
 
 
 async def archive(desk: Desk, record: DatasetView, args: WhyArgs) -> Json:
@@ -305,6 +341,7 @@ def _sessions() -> tuple[DeskVerb, ...]:
 VERBS: tuple[DeskVerb, ...] = (
     *_sessions(),
     DeskVerb(name="dataset.build", args=BuildArgs, says="build a snapshot of a dataset", do=build),
+    DeskVerb(name="dataset.create", args=CreateArgs, says="describe a dataset", do=create),
     DeskVerb(name="dataset.archive", args=WhyArgs, says="archive a dataset", kind="dataset", do=archive),
     DeskVerb(name="snapshot.admit", args=AdmitArgs, says="let sessions join", kind="snapshot", do=admit),
     DeskVerb(name="snapshot.enough", args=WhyArgs, says="end the labelling", kind="snapshot", do=enough),

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from engine.capabilities.data import manifest
-from engine.capabilities.data.campaign import Input, correction_of, snapshot_of
+from engine.capabilities.data.campaign import Input, correction_of, dataset_of, snapshot_of
 from engine.capabilities.data.training import ENDED, Spec, Status, Training, Written
 from engine.capabilities.ports import ActionError, Context
 from engine.capabilities.records import Emit
@@ -43,8 +43,10 @@ async def submit(context: Context, given: Input) -> Json:
             retryable=False,
         )
     rules = context.policy("data")["training"]
-    recipe = {**rules["recipe"], **(given.get("recipe") or {})}
+    dataset = await dataset_of(context, snapshot)
+    recipe = {**rules["recipe"], **(given.get("recipe") or dataset.recipe)}
     recipe.setdefault("line", snapshot.line or snapshot.dataset)
+    version = str(recipe.pop("version", ""))  # what the model will be part of; no setting of the program
     program = str(recipe.pop("program", "") or rules["program"])
     allowed: Mapping[str, Json] = rules["programs"]
     if program not in allowed:
@@ -62,7 +64,7 @@ async def submit(context: Context, given: Input) -> Json:
         "training",
         {
             "title": f"{snapshot.title} seed {seed}", "snapshot": snapshot.id, "root_digest": snapshot.root_digest,
-            "dataset": snapshot.dataset, "line": str(recipe["line"]), "program": program, "recipe": recipe, "recipe_digest": digest,
+            "dataset": snapshot.dataset, "line": str(recipe["line"]), "program": program, "version": version, "recipe": recipe, "recipe_digest": digest,
             "base_digest": str(given.get("base") or ""), "seed": seed, "pool": pool, "budget_s": float(given.get("budget_s") or rules["budget"]),
             "launcher": pool, "tries": int(given.get("attempt") or 1),
         },
@@ -307,7 +309,7 @@ async def _succeeded(context: Context, launcher: Training, training: TrainingVie
     episodes = manifest.read(await asyncio.to_thread(context.vault.read, snapshot.episodes_digest, limit=1 << 32))
     data = {
         "training": training.id, "checkpoint": {"digest": kept.digest, "size": kept.size}, "snapshot": training.snapshot,
-        "root_digest": training.root_digest, "recipe_digest": training.recipe_digest, "seed": training.seed, "line": training.line,
+        "root_digest": training.root_digest, "recipe_digest": training.recipe_digest, "seed": training.seed, "line": training.line, "version": training.version,
         "base_digest": training.base_digest, "metrics": status.metrics, "corrections": list(snapshot.corrections),
         "sessions": [one.digest for one in episodes if one.split == "train"][:SESSIONS_TOLD],
     }  # fmt: skip
