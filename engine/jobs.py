@@ -138,6 +138,7 @@ class FleetSync:
             "desired": row.desired,
             "reported": row.reported,
             "since": row.differs_since,
+            "unknown": self._mirror.unknown(row.reported),
         }
         await self._host.publish(
             "qd.update.drift",

@@ -64,6 +64,7 @@ async def test_drift_is_published_once_also_over_restarts(tmp_path: Path) -> Non
         "desired": NEW,
         "reported": OLD,
         "since": 1_000_000.0,
+        "unknown": False,
     }
 
 

@@ -42,6 +42,7 @@ class Mirror:
         self.drifted: list[RobotRow] = []
         """Robots that drift as of the last look and whose drift was not told yet."""
         self._told: dict[str, str] = {}
+        self._released: frozenset[str] = frozenset()
 
     def remember(self, rows: Sequence[RobotRow]) -> None:
         """The rows as an earlier engine left them: a deadline doesn't begin anew because the engine did, and a robot that
@@ -54,9 +55,16 @@ class Mirror:
         """That this robot drifts on this version has been said, and is not said again until it agrees or reports another."""
         self._told[row.id] = row.reported
 
+    def unknown(self, version: str) -> bool:
+        """Whether the update server holds no release of that version: nobody here can have made it."""
+        return bool(self._released) and version not in self._released
+
     async def look(self) -> Statements:
         """One look at the owners. Raises ActionError when they can't be read: the rows then keep their age."""
-        robots, reports = await asyncio.gather(self._fleet.robots(), self._updates.reports())
+        robots, reports, releases = await asyncio.gather(
+            self._fleet.robots(), self._updates.reports(), self._updates.releases()
+        )
+        self._released = frozenset(release.version for release in releases)
         now = self._now()
         rows = self.rows(robots, {r.robot: r for r in reports}, now)
         self.drifted = [row for row in rows if row.drift and self._told.get(row.id) != row.reported]
