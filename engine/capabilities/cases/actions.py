@@ -92,7 +92,7 @@ async def enrich(context_: Context, given: Input) -> Json:
         "warnings": [*case.warnings, *await _identity(context_, case)],
     }  # fmt: skip
     if case.state in ("new", "triaged"):
-        await context_.records.change("case", case.id, set=changes, reason="context bundle", emit=told(case))
+        await context_.records.change("case", case.id, set=changes, reason="context bundle")
     return {"bundle": kept.digest, "partial": missing, "hypothesis": guess}
 
 
@@ -120,7 +120,6 @@ async def triage(context_: Context, given: Input) -> Json:
             to="triaged",
             set={"impact": impact, "urgency": urgency, "priority": rank, "clock_started_at": case.created_at or now},
             reason=f"impact {impact}, urgency {urgency}: P{rank}; {case.hypothesis or 'no hypothesis'}",
-            emit=told(case, state="triaged"),
         )
     case = await hold_back(context_.records, case, rank, policy, None)
     return {"priority": case.priority, "hypothesis": case.hypothesis, "dispatch_hold": case.dispatch_hold}
@@ -229,7 +228,7 @@ async def recur(context_: Context, given: Input) -> Json:
         p=found.p, key="problem",
     )  # fmt: skip
     if case.problem != problem.id:
-        await context_.records.change("case", case.id, set={"problem": problem.id}, reason=found.rule, emit=told(case))
+        await context_.records.change("case", case.id, set={"problem": problem.id}, reason=found.rule)
     return {"problem": problem.id, "fresh": fresh, "rule": found.rule, "variant": case.variant, "mode": case.mode}
 
 

@@ -5,6 +5,7 @@ is no verb: it is the gate return_to_service.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +33,7 @@ from engine.capabilities.cases.coding import checked, coded
 from engine.capabilities.cases.entities import missing
 from engine.capabilities.cases.intake import close_problem
 from engine.capabilities.cases.opening import Report, hold_back, open_case, reopened, told
-from engine.capabilities.desk import Desk, DeskVerb, Foreseen
+from engine.capabilities.desk import Desk, DeskVerb, Foreseen, Refusal
 from engine.capabilities.fleet.robots import hand_over
 from engine.capabilities.ports import ActionError, Robot
 from engine.contract.cases import CASE_OVER, CaseView, Escalation, HoldSpan, Note, Part, ProblemView, Reading
@@ -271,8 +272,8 @@ async def _resolve(desk: Desk, case: CaseView, args: Coding) -> Json:
     now = desk.now()
     try:
         robot = await _robot(desk, case.robot)
-    except Exception as error:  # a robot that is gone from the fleet may still be resolved
-        if getattr(error, "code", "") != "no_robot":
+    except Refusal as refusal:  # a robot that is gone from the fleet may still be resolved
+        if refusal.code != "no_robot":
             raise
         robot = None
     return await _moved(
@@ -378,12 +379,8 @@ async def _merge(desk: Desk, case: CaseView, args: Merge) -> Json:
         desk.refuse("closed", f"{into.id} is {into.state}", field="into")
     await hand_over(desk.records, case.robot, case.id, into.id, f"{case.id} merged into {into.id}")
     if case.dispatch_hold and not into.dispatch_hold:
-        await desk.records.change(
-            "case", into.id, set={"dispatch_hold": True}, reason=f"taken over from {case.id}", emit=told(into)
-        )
-    await desk.records.change(
-        "case", into.id, set={"reports": into.reports + case.reports}, reason=f"{case.id} merged", emit=told(into)
-    )
+        await desk.records.change("case", into.id, set={"dispatch_hold": True}, reason=f"taken over from {case.id}")
+    await desk.records.change("case", into.id, set={"reports": into.reports + case.reports}, reason=f"{case.id} merged")
     return await _moved(
         desk, case, to="duplicate", set={"merged_into": into.id, "dispatch_hold": False}, reason=f"the same as {into.id}",
         event="qd.case.merged", into=into.id,
@@ -457,9 +454,17 @@ async def _moved(
     found: CaseView = await desk.records.change(
         "case", case.id, to=to, set=set, reason=reason, emit=told(case, event, state=to, **data)
     )
+    await _wake(desk, found)
     clock = clocks.matters(found, desk.policy(PACK), desk.now())
     left = {"clock": clock.name, "left_s": round(clock.left_s)} if clock is not None else {}
     return {"id": found.id, "state": found.state, "rev": found.rev, **left}
+
+
+async def _wake(desk: Desk, case: CaseView) -> None:
+    """The run looks at its case again. One that does not wait just now is about to look by itself."""
+    if case.run:
+        with contextlib.suppress(Refusal):
+            await desk.signal(case.run, "case.moved", {"case": case.id, "state": case.state})
 
 
 def _with(people: tuple[str, ...], person: str) -> list[str]:

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.capabilities.cases.opening import told
 from engine.capabilities.fleet.robots import keep_out
 from engine.capabilities.ports import ActionError, Context, Fleet, Robot
 from engine.capabilities.records import Emit, RecordError, Records
@@ -190,9 +189,7 @@ async def _ticket(context: Context, data: Mapping[str, Json]) -> Json:
         for case in open_ones:
             line = f"{ref} is {status} elsewhere, {case.id} is {case.state.replace('_', ' ')} here: the robot stays out"
             if line not in case.warnings:
-                await context.records.change(
-                    "case", case.id, set={"warnings": [*case.warnings, line]}, reason=line, emit=told(case)
-                )
+                await context.records.change("case", case.id, set={"warnings": [*case.warnings, line]}, reason=line)
         return {"reports": [], **nothing, "why": "told to the open case; it is not closed by that"}
     if over_there or open_ones:
         return {"reports": [], **nothing, "why": f"{ref} and its case agree"}
@@ -256,6 +253,7 @@ async def problem_for(
         },
         key=key,
         reason=rule,
+        emit=[Emit("qd.problem.opened", {"variant": variant, "mode": mode, "robots": list(robots), "rule": rule})],
     )
     return made, True
 

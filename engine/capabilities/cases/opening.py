@@ -133,7 +133,6 @@ async def _joined(records: Records, case: CaseView, report: Report, now: float) 
         case.id,
         set={"reports": case.reports + 1, "safety_related": case.safety_related or report.safety_related},
         reason=f"reported again by {report.reporter or report.source}: {report.symptom[:200]}",
-        emit=told(case),
     )
     return Opened(case=joined, outcome="joined", why=f"the same fault of {case.robot} is {case.id}")
 
@@ -165,12 +164,9 @@ async def _suppressed(records: Records, case: CaseView, parent: CaseView) -> Ope
         to="duplicate",
         set={"merged_into": parent.id},
         reason=f"{case.detector} reports too often; folded into {parent.id}",
-        emit=told(case, state="duplicate"),
     )
     kept = await records.get("case", parent.id) or parent
-    await records.change(
-        "case", parent.id, set={"reports": kept.reports + 1}, reason=f"flood: {case.robot}", emit=told(kept)
-    )
+    await records.change("case", parent.id, set={"reports": kept.reports + 1}, reason=f"flood: {case.robot}")
     return Opened(case=folded, outcome="suppressed", why=f"one of many reports of {case.detector}: see {parent.id}")
 
 
@@ -183,21 +179,20 @@ async def hold_back(
         return case
     await keep_out(records, case.robot, case.id, f"{case.id}: {why}", robot=robot)
     held: CaseView = await records.change(
-        "case", case.id, set={"dispatch_hold": True}, reason=f"{case.robot} leaves dispatch: {why}", emit=told(case)
+        "case", case.id, set={"dispatch_hold": True}, reason=f"{case.robot} leaves dispatch: {why}"
     )
     return held
 
 
-def told(case: CaseView, event: str = "", *, state: str = "", **data: Json) -> Sequence[Emit]:
-    """That a case changed, for the run that works on it; and what it means, for whoever cares."""
+def told(case: CaseView, event: str, *, state: str = "", **data: Json) -> Sequence[Emit]:
+    """What happened to a case, for whoever cares. The run that works on it is told by a signal of its own."""
     facts = {
         "case": case.id,
         "robot": case.robot,
         "site": case.site,
         "priority": case.priority,
         "state": state or case.state,
+        "mode": case.mode or UNKNOWN,
+        "problem": case.problem,
     }
-    found = [Emit("qd.case.updated", facts)]
-    if event:
-        found.insert(0, Emit(event, {**facts, "mode": case.mode or UNKNOWN, "problem": case.problem, **data}))
-    return tuple(found)
+    return (Emit(event, {**facts, **data}),) if event else ()

@@ -47,7 +47,6 @@ async def verify(context: Context, given: Input) -> Json:
         case = await context.records.change(
             "case", case.id, to="verifying", set={"exposure": start},
             reason=f"verified by {rule['hours']} robot-h or {rule['tasks']} tasks without the fault",
-            emit=told(case, state="verifying"),
         )  # fmt: skip
     return {
         "hours": rule["hours"],
