@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -135,8 +137,6 @@ async def test_asking_again_changes_nothing(taking: Table, tmp_path: Path) -> No
 async def test_the_same_bytes_under_a_new_name_are_found_even_when_both_are_read_at_once(
     taking: Table, tmp_path: Path
 ) -> None:
-    import asyncio
-
     plan = plans(count=1, seconds=4.0)[0]
     path = recordings.write(plan, tmp_path)
     (tmp_path / f"{plan.name}-copy.mcap").write_bytes(path.read_bytes())
@@ -192,8 +192,6 @@ async def test_content_that_changed_after_it_was_read_is_not_used(taking: Table,
 
 
 async def test_links_pipes_and_other_formats_are_named_and_not_read(taking: Table, tmp_path: Path) -> None:
-    import os
-
     outside = recordings.write(plans(count=1, seconds=4.0)[0], tmp_path)
     inside = tmp_path / "in"
     inside.mkdir()
@@ -216,3 +214,68 @@ async def test_a_folder_that_may_not_be_read_is_refused(taking: Table, tmp_path:
     taking.policy["ingest"]["roots"] = [str(tmp_path / "allowed")]
     with pytest.raises(ActionError, match="may be read"):
         await taking.act("data.discover", folder=str(tmp_path))
+
+
+async def test_set_aside_by_hand_and_looked_at_again(taking: Table, tmp_path: Path) -> None:
+    recordings.write(plans(count=1, seconds=4.0)[0], tmp_path)
+    done = await taking.act("data.intake", folder=str(tmp_path))
+    name = done["sessions"][0]
+    await taking.do("lea", "session.quarantine", name, reason="staff moved the robot")
+    aside = await taking.get("session", name)
+    assert (aside.state, aside.code) == ("quarantined", "by_hand")
+    await taking.do("lea", "session.release", name, reason="it was another one")
+    assert ("start", "session-recheck", {"session": name, "profile": ""}) in taking.told
+    judged = await taking.act("data.validate", session=name)
+    assert (judged["state"], judged["verdict"]) == ("valid", "pass")
+    assert "it was another one (was set aside for by_hand" in (await taking.records.history("session", name))[-2].reason
+
+
+async def test_a_finding_is_not_overruled_by_hand(taking: Table, tmp_path: Path) -> None:
+    from engine.capabilities.desk import Refusal
+
+    first, second = plans(count=2, seconds=5.0)
+    gap = recordings.write(recordings.broken(first, "gap", other=second), tmp_path)
+    (tmp_path / "copy.mcap").write_bytes(gap.read_bytes())
+    empty = tmp_path / "empty.mcap"
+    empty.write_bytes(b"")
+    await taking.act("data.intake", folder=str(tmp_path))
+    found = {one.name: one for one in await taking.find("session")}
+    await taking.do("lea", "session.release", found[gap.name].id, reason="look again")
+    judged = await taking.act("data.validate", session=found[gap.name].id)
+    assert (judged["state"], judged["code"]) == ("quarantined", "gap")
+    with pytest.raises(Refusal, match="never read"):
+        await taking.do("lea", "session.release", found["empty.mcap"].id, reason="please")
+    with pytest.raises(Refusal, match="no absolute path"):
+        await taking.do("lea", "session.add", folder="recordings")
+
+
+async def test_another_profile_may_judge_otherwise_and_is_named(taking: Table, tmp_path: Path) -> None:
+    first, second = plans(count=2, seconds=5.0)
+    path = recordings.write(recordings.broken(first, "gap", other=second), tmp_path)
+    taking.policy["profiles"] = {"lenient": {"gap_frames": 30, "frame_drop": 0.5}}
+    taken = await taking.act("data.ingest", ref={"uri": str(path), "format": "mcap", "name": path.name})
+    judged = await taking.act("data.validate", session=taken["session"], profile="lenient")
+    session = await taking.get("session", taken["session"])
+    assert judged["state"] == "valid" and session.profile.startswith("lenient@")
+    with pytest.raises(ActionError) as unknown:
+        other = await taking.act("data.ingest", ref={"uri": str(recordings.write(second, tmp_path)), "format": "mcap"})
+        await taking.act("data.validate", session=other["session"], profile="nobody's")
+    assert unknown.value.error == "NoSuchProfile"
+
+
+async def test_what_passed_is_told_once_with_its_bill(taking: Table, tmp_path: Path) -> None:
+    plan = plans(count=1, seconds=4.0)[0]
+    recordings.write(plan, tmp_path)
+    await taking.act("data.intake", folder=str(tmp_path), dataset="bins")
+    await taking.act("data.intake", folder=str(tmp_path), dataset="bins")
+    await asyncio.sleep(0.05)
+    told = [
+        body
+        for event, body in taking.host.loader.rows("select event, body from outbox")
+        if event == "qd.session.ingested"
+    ]
+    session = (await taking.find("session"))[0]
+    assert session.robot == plan.robot and set(session.bill) == {"app", "policy", "firmware", "map"}
+    assert session.conditions["light"] in ("day", "night") and session.features["lux"] > 0
+    assert session.group.startswith(f"{plan.site}/2026-10-") and session.consent_basis == "employment-agreement"
+    assert len(told) == 1 and b"firmware" in told[0] and b"bins" in told[0]
