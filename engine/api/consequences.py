@@ -111,7 +111,7 @@ def _on_a_rollout(step: str, detail: RolloutDetail) -> Consequences | None:
         return Consequences(
             (f"{failed} failed robots of {stage.name} are tried again",), f"retry {failed} {stage.name}"
         )
-    if step == "held":
+    if step in ("held", "paused_long"):
         return _rollout("rollout.resume", detail, verbs.RolloutResume())
     return None
 

@@ -47,6 +47,8 @@ class Document(Struct, kw_only=True, omit_defaults=True):
     release: str = ""
     cohort: str = ""
     selector: str = ""
+    incident: str = ""
+    away_from: str = ""
     robots: int = 0
     state: str = "draft"
     stage_index: int = -1

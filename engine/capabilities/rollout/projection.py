@@ -111,6 +111,9 @@ def _started(change: _Change, event: e.RunStarted) -> None:
     doc = change.doc
     doc.version = str(event.inputs.get("version", ""))
     doc.selector = str(event.inputs.get("selector", ""))
+    doc.incident = str(event.inputs.get("incident", ""))
+    if doc.incident:
+        doc.selector = f"{doc.incident}: {len(event.inputs.get('only') or ())} robots"
     doc.started_at, doc.started_by = event.at, event.by
     doc.sentence = "Targets are being frozen"
 
@@ -146,6 +149,9 @@ def _frozen(change: _Change, output: dict[str, Json]) -> None:
     doc, cohort = change.doc, output["cohort"]
     doc.cohort, doc.robots, doc.previous = cohort["digest"], int(output["size"]), cohort["previous"]
     doc.release = str(output["plan"].get("release") or doc.version)
+    doc.away_from = str(cohort.get("away_from") or "")
+    if not doc.incident:
+        doc.selector = str(cohort.get("selector") or doc.selector)
     doc.state, doc.sentence = "preflight", f"{doc.robots} robots are frozen in {output['stage_count']} stages"
     doc.stages = [
         Stage(
@@ -285,7 +291,9 @@ def _concluded(change: _Change, event: e.ObservationConcluded) -> None:
 def _gate_opened(change: _Change, event: e.GateOpened) -> None:
     doc = change.doc
     doc.gate = event.gate
-    if event.kind == "rollout_signoff" and not doc.stages[: doc.stage_index + 1]:
+    if event.step == "draft":
+        doc.sentence = f"{doc.version} is ready: nothing is prepared before somebody says where it goes"
+    elif event.kind == "rollout_signoff" and not doc.stages[: doc.stage_index + 1]:
         doc.state = "awaiting_signoff"
     elif event.kind == "emergency_change":
         doc.state = "held"

@@ -32,6 +32,11 @@ _ON_NEW = ("healthy", "rolling_back")
 _INSTALL_S = 900.0
 """Download, install and reboot of one robot, when the way back is estimated; the poll interval comes on top."""
 
+_HELD = (
+    "coalesce((select h.id from holds h where h.robot = robots.id and h.state = 'active' order by h.id limit 1), hold)"
+)
+"""The hold a robot is under, if any."""
+
 _document = msgspec.json.Decoder(Document)
 _update = msgspec.json.Decoder(RobotUpdate)
 _robot = msgspec.json.Decoder(RobotRow)
@@ -100,7 +105,7 @@ class RolloutReads:
         """By name. `text` is looked for in name, site, variant, mode, versions and serial; `cursor` is the last name seen."""
         rows, wanted = [], [word.lower() for word in text.split()]
         for row in self._reading.all(
-            "select view, rollout, state, hold from robots where id > ? order by id", (cursor,)
+            f"select view, rollout, state, {_HELD} from robots where id > ? order by id", (cursor,)
         ):
             robot = _with_rollout(row)
             searched = f"{robot.id} {robot.serial} {robot.site} {robot.region} {robot.customer} {robot.variant} {robot.mode} {robot.desired} {robot.reported} {robot.state} {'drift' if robot.drift else ''} {'offline' if not robot.online else ''}".lower()
@@ -113,7 +118,7 @@ class RolloutReads:
         )  # fmt: skip
 
     def robot(self, robot: str) -> RobotRow | None:
-        row = self._reading.one("select view, rollout, state, hold from robots where id = ?", (robot,))
+        row = self._reading.one(f"select view, rollout, state, {_HELD} from robots where id = ?", (robot,))
         return _with_rollout(row) if row else None
 
     def cohorts(self) -> tuple[CohortView, ...]:
@@ -126,7 +131,7 @@ class RolloutReads:
             part = names[start : start + 500]
             marks = ",".join("?" * len(part))
             rows = self._reading.all(
-                f"select view, rollout, state, hold from robots where id in ({marks})", tuple(part)
+                f"select view, rollout, state, {_HELD} from robots where id in ({marks})", tuple(part)
             )
             found += [_with_rollout(row) for row in rows]
         return found
@@ -171,6 +176,13 @@ def _plan(doc: Document, robots: Sequence[RobotUpdate], fleet: Mapping[str, Robo
         for r in robots
         if r.state in _ON_NEW or r.state in _IN_PROGRESS or (r.state == "on_hold" and r.reported == doc.version)
     ]
+    if doc.away_from:
+        touched = [
+            msgspec.structs.replace(r, rollback=f"stays: it came from {doc.away_from}, which an incident is about")
+            if r.from_version == doc.away_from
+            else r
+            for r in touched
+        ]
     blocked = [(r.robot, r.rollback) for r in touched if r.rollback != "feasible"]
     held = tuple(r.robot for r in touched if r.state == "on_hold")
     back = [r for r in touched if r.rollback == "feasible" and r.state != "on_hold"]
