@@ -5,7 +5,6 @@ middle ends at the same grant. A step that can't tell closes.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +18,8 @@ from engine.capabilities.records import Emit
 from engine.contract.access import AccessRequest, ControlLease, Evaluation, Grant
 
 Json = Any
+MANY = 200
+"""Recordings of a grant that are looked at with every look; of more, `qd.consent.revoked` tells."""
 Input = dict[str, Json]
 MEDIA = "application/json"
 _canonical = msgspec.json.Encoder(order="sorted")
@@ -34,7 +35,10 @@ async def open_(context: Any, given: Input) -> Json:
     elif foreign:
         request = await filing.foreign(context.records, foreign, now=context.now())
     elif ask:
-        wanted = filing.wanted(ask, person=str(ask.get("requester") or context.started_by))
+        person = str(ask.get("requester") or context.started_by)
+        wanted = filing.wanted(ask, person=person)
+        if person != context.started_by:  # asked for in somebody's name: they confirm it, and bring their own key
+            wanted = {**wanted, "source_system": "event", "public_key": "", "key_fingerprint": ""}
         request = await filing.file(context, wanted, key="open")
     else:
         raise ActionError(
@@ -72,7 +76,7 @@ async def classify(context: Any, given: Input) -> Json:
     set_["sentence"] = wording.sentence(request, robots=seen.robots)
     request = await context.records.change(
         "access_request", request.id, to="classified", set=set_, reason=wording.shown(classes)[:300],
-        emit=(Emit("qd.access.requested", _told(request)),) if request.state == "submitted" else (),
+        emit=(Emit("qd.access.requested", filing.told(request)),) if request.state == "submitted" else (),
     )  # fmt: skip
     return {"request": request.id, "classes": list(classes.classes), "bytes": classes.volume.bytes}
 
@@ -140,7 +144,7 @@ async def approve(context: Any, given: Input) -> Json:
     reason = f"approved by {', '.join(who)}" if who else "allowed by the rules, which ask for nobody here"
     await context.records.change(
         "access_request", request.id, to="approved", set={"approvals": approvals, "reason": str(given.get("why") or "")}, reason=reason,
-        emit=(Emit("qd.access.approved", _told(request) | {"people": list(who)}),), facts={"gate": gate, "people": list(who)},
+        emit=(Emit("qd.access.approved", filing.told(request) | {"people": list(who)}),), facts={"gate": gate, "people": list(who)},
     )  # fmt: skip
     return {"request": request.id, "people": list(who)}
 
@@ -225,6 +229,13 @@ async def watch(context: Any, given: Input) -> Json:
     person = people.actor(policy, grant.actor, now=now, seen_at=now)
     if not grant.breakglass and not (person["known"] and person["active"]):
         return {"over": True, "how": "revoked", "why": f"{grant.actor} is no longer active"}
+    for name in grant.sessions[:MANY]:
+        if await _withdrawn(context, name):
+            return {"over": True, "how": "revoked", "why": f"{name} was withdrawn"}
+    if grant.rules and rules.compiled(policy).digest != grant.rules:
+        judged = await reevaluate(context, {"request": grant.request})
+        if not judged["allowed"]:
+            return {"over": True, "how": "revoked", "why": judged["why"]}
     lease: ControlLease | None = await context.records.get("lease", grant.lease) if grant.lease else None
     if lease is not None:
         if lease.state not in LIVE:
@@ -296,7 +307,7 @@ async def record(context: Any, given: Input) -> Json:
     grant: Grant | None = (
         await context.records.get("grant", request.grant) if request.grant and not given.get("foreign") else None
     )
-    review, due = _review(policy, request, grant, bool(given.get("foreign")))
+    review, due = filing.review_of(policy, request, grant, bool(given.get("foreign")))
     if request.state == "granted" or (given.get("foreign") and request.state == "submitted"):
         document = filing.record(request, grant, person=people.entry_of(policy, request.requester), at=context.now())
         kept = await _keep(context, document, f"{request.id}.record.json")
@@ -346,7 +357,7 @@ async def close(context: Any, given: Input) -> Json:
         await context.records.change(
             "access_request", request.id, to="closed",
             set={"finding": finding, "follow_up": follow_up, "reviewer": by[0] if by else ""}, reason=f"review: {finding} {follow_up}"[:300],
-            emit=(Emit("qd.access.reviewed", _told(request) | {"finding": finding, "follow_up": follow_up, "by": by}),),
+            emit=(Emit("qd.access.reviewed", filing.told(request) | {"finding": finding, "follow_up": follow_up, "by": by}),),
         )  # fmt: skip
     return {"request": request.id, "finding": finding}
 
@@ -364,7 +375,7 @@ async def deny(context: Any, given: Input) -> Json:
         ]
         await context.records.change(
             "access_request", request.id, to="denied", set={"reason": "; ".join([why, *notes])[:1000]}, reason=why[:500],
-            emit=(Emit("qd.access.denied", _told(request) | {"reason": why, "instead": instead}),),
+            emit=(Emit("qd.access.denied", filing.told(request) | {"reason": why, "instead": instead}),),
         )  # fmt: skip
     return {"request": request.id, "why": why}
 
@@ -416,19 +427,6 @@ async def _evaluated(context: Any, request: AccessRequest) -> tuple[Evaluation, 
     return found, seen, gathered
 
 
-def _review(
-    policy: Mapping[str, Json], request: AccessRequest, grant: Grant | None, foreign: bool
-) -> tuple[str, float]:
-    """Who is looked at afterwards: break-glass and direct always, what went beyond always, of the rest a share by lot."""
-    due = policy["review"]
-    if request.breakglass or foreign:
-        return "breakglass", float(due["breakglass"])
-    if request.action == "direct" or (grant is not None and grant.used.excess):
-        return "always", float(due["sample"])
-    lot = int.from_bytes(hashlib.sha256(f"{request.id}/{request.facts}".encode()).digest()[:8], "big") / 2**64
-    return ("sample", float(due["sample"])) if lot < float(policy["sample_share"]) else ("none", 0.0)
-
-
 async def _moved(context: Any, grant: Grant) -> str:
     """A robot that crossed a border while somebody had a hand on it."""
     request = await _request(context, grant.request)
@@ -462,13 +460,6 @@ async def _grant(context: Any, name: str) -> Grant:
     if found is None:
         raise ActionError("NoSuchGrant", f"there is no grant {str(name)[:80]}", kind="validation", retryable=False)
     return found
-
-
-def _told(request: AccessRequest) -> dict[str, Json]:
-    return {
-        "request": request.id, "person": request.requester, "sort": request.sort, "action": request.action,
-        "robots": list(request.robots), "site": request.site, "sentence": request.sentence, "breakglass": request.breakglass,
-    }  # fmt: skip
 
 
 def actions() -> Mapping[str, Action]:

@@ -160,7 +160,7 @@ async def told(desk: Desk, request: AccessRequest, args: ToldArgs) -> Json:
         set_["key_fingerprint"] = checked["key_fingerprint"]
     set_["classes"] = tuple(dict.fromkeys([*request.classes, *args.classes]))
     set_["info"] = (*request.info, *([f"{desk.person}: {args.text}"] if args.text else []))[-20:]
-    set_["observed_at"] = desk.now()
+    set_ |= {"observed_at": desk.now(), "source_system": ""}
     await desk.records.change(
         "access_request",
         request.id,

@@ -137,7 +137,7 @@ async def gather(look: Looks, request: AccessRequest, seen: Found, classes: Clas
             "duration_s": float(request.duration_s), "from_region": from_region, "to_region": to_region,
             "transform": request.transform, "on_behalf_of": request.on_behalf_of, "has_key": bool(request.public_key),
             "robots": float(len(request.robots)), "sessions": float(len(request.sessions)), "files": float(len(request.files)),
-            "waited_s": max(0.0, now - filed), "breakglass": request.breakglass,
+            "confirmed": request.source_system != "event", "waited_s": max(0.0, now - filed), "breakglass": request.breakglass,
         },
         "actor": actor,
         "data": _data(classes, kept, personal),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -138,3 +139,24 @@ def record(request: AccessRequest, grant: Grant | None, *, person: Mapping[str, 
         "outcome": grant.state if grant else "elsewhere", "ended_by": grant.ended_by if grant else "",
         "ended_at": grant.ended_at if grant else 0.0, "reason": grant.reason if grant else "", "recorded_at": at,
     }  # fmt: skip
+
+
+def told(request: AccessRequest) -> dict[str, Json]:
+    """What events say of a request."""
+    return {
+        "request": request.id, "person": request.requester, "sort": request.sort, "action": request.action,
+        "robots": list(request.robots), "site": request.site, "sentence": request.sentence, "breakglass": request.breakglass,
+    }  # fmt: skip
+
+
+def review_of(
+    policy: Mapping[str, Json], request: AccessRequest, grant: Grant | None, foreign: bool
+) -> tuple[str, float]:
+    """Who is looked at afterwards: break-glass and direct always, what went beyond always, of the rest a share by lot."""
+    due = policy["review"]
+    if request.breakglass or foreign:
+        return "breakglass", float(due["breakglass"])
+    if request.action == "direct" or (grant is not None and grant.used.excess):
+        return "always", float(due["sample"])
+    lot = int.from_bytes(hashlib.sha256(f"{request.id}/{request.facts}".encode()).digest()[:8], "big") / 2**64
+    return ("sample", float(due["sample"])) if lot < float(policy["sample_share"]) else ("none", 0.0)

@@ -18,7 +18,7 @@ FACTS: dict[str, Any] = {
     "request": {
         "sort": "cross_border", "action": "view", "purpose": "look at the jam", "ticket": "M-1", "duration_s": 3600.0, "from_region": "eu",
         "to_region": "eu", "transform": "", "on_behalf_of": "", "has_key": False, "robots": 0.0, "sessions": 1.0, "files": 0.0,
-        "waited_s": 0.0, "breakglass": False,
+        "waited_s": 0.0, "confirmed": True, "breakglass": False,
     },
     "actor": {
         "id": "tom", "known": True, "active": True, "shared": False, "kind": "staff", "employer": "QR", "internal": True, "location": "DE",
@@ -81,6 +81,7 @@ DENIED = [
     ("IDN-5", {"actor": {"location_source": "vpn"}}, "needs_info"),  # a VPN hides where
     ("IDN-6", {"request": {"purpose": ""}}, "needs_info"),
     ("IDN-6", {"request": {"ticket": ""}, "actor": {"internal": False}}, "needs_info"),
+    ("IDN-7", {"request": {"confirmed": False}}, "needs_info"),  # in somebody's name
     ("CON-1", {"contract": {"on_file": False, "missing": "Delta"}, "actor": {"internal": False}}, "needs_info"),
     ("CON-2", {"contract": {"region_ok": False}}, "deny"),
     ("CON-3", {"contract": {"names_people": True, "named_ok": False}}, "deny"),
