@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field, structs, to_builtins
 from engine.capabilities.corrections import clustering, phases
 from engine.capabilities.corrections.labelling import WORKING, hand_over, members
 from engine.capabilities.corrections.seeing import OVER
-from engine.capabilities.desk import Args, Desk, DeskVerb, Foreseen, Given, Name, Short, Text
+from engine.capabilities.desk import Args, Desk, DeskVerb, Foreseen, Given, Name, Refusal, Short, Text
 from engine.capabilities.records import Change
 from engine.contract.corrections import ClusterView, CorrectionCase, PhaseAnnotation, Span
 
@@ -126,7 +126,7 @@ async def triage(desk: Desk, record: CorrectionCase, args: TriageArgs) -> Json:
         rows = await desk.records.find("correction", state=("detected", "captured"), limit=2_000)
         left = sum(row.run == record.run for row in rows)
         if not left:
-            await desk.signal(record.run, "correction.triaged", {"run": record.run})
+            await _tell(desk, record.run, "correction.triaged", {"run": record.run})
     return {"cause": args.cause, "left": left}
 
 
@@ -142,6 +142,14 @@ async def send_to_maintenance(desk: Desk, record: CorrectionCase, args: ReasonAr
     return {"handed_over": record.id}
 
 
+async def _tell(desk: Desk, run: str, event: str, data: dict[str, Json]) -> None:
+    """Wakes a run that waits. One that is just elsewhere looks again by itself: what was done stands either way."""
+    try:
+        await desk.signal(run, event, data)
+    except Refusal:
+        return
+
+
 async def _wake(desk: Desk, record: CorrectionCase, cluster: str) -> None:
     """After a correction left its place: does anybody still wait?"""
     if cluster:
@@ -149,7 +157,7 @@ async def _wake(desk: Desk, record: CorrectionCase, cluster: str) -> None:
     elif record.run:
         rows = await desk.records.find("correction", state=("detected", "captured"), limit=2_000)
         if not any(row.run == record.run for row in rows):
-            await desk.signal(record.run, "correction.triaged", {"run": record.run})
+            await _tell(desk, record.run, "correction.triaged", {"run": record.run})
 
 
 async def resume(desk: Desk, record: None, args: ContinueArgs) -> Json:
@@ -208,7 +216,7 @@ async def _annotated(desk: Desk, cluster: str) -> int:
     left = sum(row.state in ("clustered", "annotating") for row in rows)
     found = await desk.records.get("cluster", cluster)
     if not left and found is not None and found.run:
-        await desk.signal(found.run, "correction.annotated", {"cluster": cluster})
+        await _tell(desk, found.run, "correction.annotated", {"cluster": cluster})
     return left
 
 
@@ -231,7 +239,7 @@ async def adjudicate(desk: Desk, record: CorrectionCase, args: AdjudicateArgs) -
     left = sum(row.state == "adjudicating" and not row.final for row in rows)
     found = await desk.records.get("cluster", record.cluster)
     if not left and found is not None and found.run:
-        await desk.signal(found.run, "correction.adjudicated", {"cluster": record.cluster})
+        await _tell(desk, found.run, "correction.adjudicated", {"cluster": record.cluster})
     return {"left": left}
 
 
@@ -325,7 +333,7 @@ async def merge(desk: Desk, record: ClusterView, args: MergeArgs) -> Json:
     )
     await desk.records.change_many(changes)
     if record.run:
-        await desk.signal(record.run, "correction.dropped", {"cluster": record.id, "into": into.id})
+        await _tell(desk, record.run, "correction.dropped", {"cluster": record.id, "into": into.id})
     return {"into": into.id, "moved": len(moved)}
 
 

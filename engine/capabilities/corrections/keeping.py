@@ -185,7 +185,7 @@ async def session_of(context: Context, case: CorrectionCase, dataset: str) -> st
         start, end = bounds_of(session)
         if start <= case.t0 <= end:
             return str(session.id)
-    if case.window is None or not case.window.digest:
+    if case.window is None or not context.vault.has(case.window.digest):
         return ""
     from engine.capabilities.data.ingest import take
 
