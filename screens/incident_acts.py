@@ -51,7 +51,7 @@ acts.register(
     Act("incident.run", "l", "its run", target="incident", help="Timeline, graph, inputs and outputs", cli="qd runs show RUN", order=0),
     Act("incident.rollout", "w", "waves", target="incident", help="The rollout that carries it out", cli="qd rollouts show RUN", order=14),
     *(
-        Act(f"incident.choose_{number}", str(number), f"choose {word}", target="incident", level=Level.CHANGE, command="incident.choose",
+        Act(f"incident.choose_{number}", str(number), f"choose {word}", target="incident", level=Level.SAFE, command="incident.choose",
             help=f"Freeze {word} with its robots; it goes to the gate, nothing is done yet", cli=f"qd incidents choose {{id}} {word}", order=0)
         for number, word in enumerate(OPTION_WORDS, 1)
     ),

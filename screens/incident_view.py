@@ -94,6 +94,14 @@ def options(one: IncidentView, cells: int, *, blocked: bool) -> list[Line]:
     rows = [_option(number, by_kind[kind], one) for number, kind in enumerate(OPTION_KINDS, 1) if kind in by_kind]
     head = ("", "option", "reaches", "95 %", "idle", "case", "needs", "note")
     lines = table(rows, cells, head=head, right=frozenset({2, 3}), gap=1)
+    if one.phase == "waiting for a choice":
+        lines.append(
+            [
+                (" \u25b8 ", "strong"),
+                ("1 to 6", "key"),
+                " chooses; it is frozen and goes to the gate, nothing is done yet",
+            ]
+        )
     if blocked:
         for row in one.options:
             if row.blocked and row.kind in (one.chosen or "rollback", "rollback"):

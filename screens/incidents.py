@@ -26,7 +26,7 @@ COLUMNS = (
     Column("", 1),
     Column("incident", 8),
     Column("sev", 5),
-    Column("doing", 16, grow=1),
+    Column("doing", 20, grow=1),
     Column("what", 22, grow=4),
     Column("version", 8, optional=2),
     Column("IC", 6),
