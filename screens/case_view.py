@@ -166,10 +166,12 @@ def known(detail: CaseDetail, now: float) -> list[Line]:
         )
     elif bundle:
         lines.append([("similar: ", "muted"), "none in 90 d"])
-    changes = bundle.get("changed")
-    if isinstance(changes, Sequence) and changes:
-        told = ", ".join(f"{one['what']} ({coarse(now - float(one['at']))})" for one in changes[:3])
+    if detail.changed:
+        told = ", ".join(f"{one.what} ({coarse(now - one.at)})" for one in detail.changed[:3])
         lines.append([("changed in 14 d: ", "muted"), told])
+    if detail.case.site_closed_until > now:
+        opens = figures.clock(detail.case.site_closed_until, now)
+        lines.append([(f"{detail.case.site} is closed until {opens}: nobody gets in before", "caution")])
     if detail.problem is not None:
         lines.append(
             [
@@ -324,6 +326,12 @@ def facts(detail: CaseDetail, now: float, as_of: float, cells: int, *, whole: bo
             lines.append(
                 [f"  {figures.clock(span.since, now)} {span.reason} {lasted} ", span.ref, (f"  {span.by}", "muted")]
             )
+    if detail.case.attachments:
+        lines += [[""], [("Attached", "strong")]]
+        lines += [
+            [f"  {one.name} ", (f"{one.media} {figures.short(one.digest)} {one.by}", "muted")]
+            for one in detail.case.attachments
+        ]
     if detail.case.notes:
         lines += [[""], [("Notes", "strong")]]
         lines += [

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import mimetypes
+from pathlib import Path
 from typing import Any
 
 import click
 
 from app import plain
-from app.cli.session import Session, options, part
+from app.cli.session import Session, end, options, part
 from engine.contract.cases import CASE_OVER, HOLD_REASONS, CaseDetail, CaseQueue, Clock, ProblemView
 from engine.contract.common import CommandAnswer, Json
+
+ATTACHED = 500_000
+USAGE = 2
 
 
 @click.group()
@@ -207,6 +213,27 @@ _simple("merge", "It is the same fault as another case.", "is a duplicate", clic
 _simple("cancel", "There is nothing to do, and why.", "is cancelled", _REASON)
 _simple("reopen", "The repair does not hold.", "is open again", _REASON)
 _simple("takeout", "Take its robot out of service, at once.", "keeps its robot out of service")
+
+
+@cases.command()
+@click.argument("case")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--name", default="", help="How to call it (default: the file's name).")
+@_ID
+@options
+def attach(session: Session, *, case: str, file: Path, name: str, ident: str) -> None:
+    """Keep a photo, a measurement, a confirmation with the case (at most 500 KB)."""
+    if file.stat().st_size > ATTACHED:
+        end(
+            f"{plain.clean(file.name)} is larger than {ATTACHED // 1000} KB: keep it where it is and name it in a note",
+            USAGE,
+        )
+    content = base64.b64encode(file.read_bytes()).decode()
+    media = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    args: dict[str, Json] = {"name": name or file.name, "content": content, "media": media}
+    answer = session.command("case.attach", case, args, id=ident)
+    found = answer.result if isinstance(answer.result, dict) else {}
+    session.done(answer, f"{plain.clean(case)} has {plain.clean(found.get('digest', ''))}")
 
 
 @cases.command()

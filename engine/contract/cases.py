@@ -57,6 +57,16 @@ class Note(View, frozen=True, kw_only=True):
     text: str
 
 
+class Attachment(View, frozen=True, kw_only=True):
+    """A photo, a measurement, a confirmation, kept under its digest."""
+
+    digest: str
+    name: str
+    media: str = ""
+    by: str = ""
+    at: float = 0.0
+
+
 class Part(View, frozen=True, kw_only=True):
     """What was exchanged. Serial numbers of what went out and what went in."""
 
@@ -96,7 +106,7 @@ class CaseView(RecordView, frozen=True, kw_only=True):
     `mode` how the failure is seen, `mechanism` how it came about, `cause` why, `detection` how it was found, `item` what
     is to be maintained (after ISO 14224). `bundle` is the digest of what was known when it was opened; `partial` names
     what could not be had for it. `dispatch_hold`: the case keeps its robot out of service. `reports` counts reports that
-    were folded into it. `restarts` is since when the clocks run again after a reopening.
+    were folded into it, `reported_at` is when the last came. `clock_started_at` is since when the clocks run (again, after a reopening).
     """
 
     robot: str = ""
@@ -111,6 +121,7 @@ class CaseView(RecordView, frozen=True, kw_only=True):
     component: str = ""
     reporter: str = ""
     reports: int = 1
+    reported_at: float = 0.0
     impact: int = 0
     urgency: int = 0
     priority: int = 0
@@ -148,7 +159,7 @@ class CaseView(RecordView, frozen=True, kw_only=True):
     software_after: str = ""
     calibration_before: str = ""
     calibration_after: str = ""
-    photos: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
     notes: tuple[Note, ...] = ()
     checklist: dict[str, bool] = {}
     checked_by: str = ""
@@ -195,6 +206,13 @@ class Clock(View, frozen=True, kw_only=True):
         return self.limit_s - self.used_s
 
 
+class Changed(View, frozen=True, kw_only=True):
+    """Something that changed on the robot before its fault was reported."""
+
+    what: str
+    at: float = 0.0
+
+
 class RunbookStep(View, frozen=True, kw_only=True):
     number: int
     text: str
@@ -231,6 +249,7 @@ class CaseDetail(View, frozen=True, kw_only=True):
     case: CaseView
     clocks: tuple[Clock, ...] = ()
     bundle: dict[str, Json] = {}
+    changed: tuple[Changed, ...] = ()
     runbook_title: str = ""
     runbook: tuple[RunbookStep, ...] = ()
     checklist: tuple[str, ...] = ()

@@ -88,3 +88,11 @@ class KnownError(Args, frozen=True, kw_only=True):
 
 class FixIn(Args, frozen=True, kw_only=True):
     fix_in: Name
+
+
+class Attach(Args, frozen=True, kw_only=True):
+    """`content` is base64; what is larger than that is kept where it is and named in a note."""
+
+    name: Name
+    content: Annotated[str, Meta(min_length=1, max_length=700_000)]
+    media: Short = "application/octet-stream"

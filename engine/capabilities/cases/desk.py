@@ -15,6 +15,7 @@ import msgspec
 from engine.capabilities.cases import clocks, judging, opening
 from engine.capabilities.cases.asked import (
     AddNote,
+    Attach,
     Because,
     Check,
     Coding,
@@ -29,10 +30,11 @@ from engine.capabilities.cases.asked import (
     Step,
     Weigh,
 )
+from engine.capabilities.cases.attaching import attach
 from engine.capabilities.cases.coding import checked, coded
 from engine.capabilities.cases.entities import missing
-from engine.capabilities.cases.intake import close_problem
 from engine.capabilities.cases.opening import Report, hold_back, open_case, reopened, told
+from engine.capabilities.cases.problems import close_problem, fix_in, known_error
 from engine.capabilities.desk import Desk, DeskVerb, Foreseen, Refusal
 from engine.capabilities.fleet.robots import hand_over
 from engine.capabilities.ports import ActionError, Robot
@@ -94,10 +96,10 @@ async def _open(desk: Desk, record: Any, args: OpenCase) -> Json:
 
 
 async def _open_foreseen(desk: Desk, record: Any, args: OpenCase) -> Foreseen:
-    policy, now = desk.policy(PACK), desk.now()
+    policy = desk.policy(PACK)
     report = _report(desk, args, policy)
     await _robot(desk, args.robot)
-    before = await opening.standing(desk.records, report, policy, now)
+    before = await opening.standing(desk.records, report, policy)
     if before is not None:
         return Foreseen((f"it is one more report of {before.id}, {before.state.replace('_', ' ')}: no new case",))
     mode = report.mode or judging.mode_of(report.symptom, policy)
@@ -412,35 +414,6 @@ async def _take_out(desk: Desk, case: CaseView, args: Nothing) -> Json:
     )
 
 
-# -- problems --------------------------------------------------------------------------------------------------------
-
-
-async def _known_error(desk: Desk, problem: ProblemView, args: KnownError) -> Json:
-    from engine.capabilities.records import Emit
-
-    found = await desk.records.change(
-        "problem", problem.id, to="known_error", set={"workaround": args.workaround}, reason=f"workaround by {desk.person}",
-        emit=[Emit("qd.problem.knownerror", {"problem": problem.id, "variant": problem.variant, "mode": problem.mode})],
-    )  # fmt: skip
-    return {"id": found.id, "state": found.state}
-
-
-async def _fix_in(desk: Desk, problem: ProblemView, args: FixIn) -> Json:
-    found = await desk.records.change(
-        "problem",
-        problem.id,
-        to="fix_in_release",
-        set={"fix_in": args.fix_in},
-        reason=f"fixed in {args.fix_in}, says {desk.person}",
-    )
-    return {"id": found.id, "state": found.state}
-
-
-async def _close_problem(desk: Desk, problem: ProblemView, args: Because) -> Json:
-    found = await close_problem(desk.records, problem, f"{desk.person}: {args.reason}")
-    return {"id": found.id, "state": found.state}
-
-
 async def _moved(
     desk: Desk,
     case: CaseView,
@@ -484,14 +457,15 @@ VERBS = (
     DeskVerb(name="case.check", args=Check, says="fill in a checklist", do=_check, kind="case"),
     DeskVerb(name="case.escalate", args=Escalate, says="escalate a case", do=_escalate, kind="case"),
     DeskVerb(name="case.weigh", args=Weigh, says="change the priority of a case", do=_weigh, kind="case"),
+    DeskVerb(name="case.attach", args=Attach, says="attach evidence to a case", do=attach, kind="case"),
     DeskVerb(name="case.link", args=Link, says="link a case to a problem", do=_link, kind="case"),
     DeskVerb(name="case.merge", args=Merge, says="merge a case into another", do=_merge, kind="case"),
     DeskVerb(name="case.cancel", args=Because, says="cancel a case", do=_cancel, kind="case"),
     DeskVerb(name="case.reopen", args=Because, says="reopen a case", do=_reopen, kind="case"),
     DeskVerb(name="case.takeout", args=Nothing, says="take a robot out of service", do=_take_out, kind="case"),
     DeskVerb(
-        name="problem.workaround", args=KnownError, says="make a problem a known error", do=_known_error, kind="problem"
+        name="problem.workaround", args=KnownError, says="make a problem a known error", do=known_error, kind="problem"
     ),
-    DeskVerb(name="problem.fixin", args=FixIn, says="say which release fixes a problem", do=_fix_in, kind="problem"),
-    DeskVerb(name="problem.close", args=Because, says="close a problem", do=_close_problem, kind="problem"),
+    DeskVerb(name="problem.fixin", args=FixIn, says="say which release fixes a problem", do=fix_in, kind="problem"),
+    DeskVerb(name="problem.close", args=Because, says="close a problem", do=close_problem, kind="problem"),
 )

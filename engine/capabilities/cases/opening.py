@@ -48,16 +48,11 @@ class Opened(Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
-async def standing(records: Records, report: Report, policy: Mapping[str, Json], now: float) -> CaseView | None:
-    """The open case that this report belongs to: the same fault of the same robot, reported within the policy's time, or
-    one that is being worked on or verified, however old."""
+async def standing(records: Records, report: Report, policy: Mapping[str, Json]) -> CaseView | None:
+    """The open case of the same fault on the same robot, however old: one fault has one case at a time."""
     mode = report.mode or judging.mode_of(report.symptom, policy)
     for case in await records.find("case", where={"robot": report.robot}, limit=RECENT):
-        if case.state in CASE_OVER or not judging.same_fault(case, mode, report.symptom):
-            continue
-        if case.state in ("resolved", "verifying") or now - case.updated_at <= policy["dedupe"]:
-            return case  # type: ignore[no-any-return]
-        if now - case.created_at <= policy["dedupe"]:
+        if case.state not in CASE_OVER and judging.same_fault(case, mode, report.symptom):
             return case  # type: ignore[no-any-return]
     return None
 
@@ -66,9 +61,9 @@ async def open_case(
     records: Records, report: Report, policy: Mapping[str, Json], now: float, *, key: str, robot: Robot | None = None
 ) -> Opened:
     """The case for a report. `key` makes it happen once. With `robot` (as its owners say) its identity is kept with it."""
-    before = await standing(records, report, policy, now)
+    before = await standing(records, report, policy)
     if before is not None:
-        return await _joined(records, before, report, now)
+        return await _joined(records, before, report, policy, now)
     mode = report.mode or judging.mode_of(report.symptom, policy)
     component = report.component or judging.component_of(report.symptom, policy)
     parent = await _flood(records, report, policy, now)
@@ -116,8 +111,9 @@ def _identity(robot: Robot | None, report: Report) -> dict[str, Json]:
     }
 
 
-async def _joined(records: Records, case: CaseView, report: Report, now: float) -> Opened:
-    """One more report of a known fault; while its repair is being verified it means that the fault is back."""
+async def _joined(records: Records, case: CaseView, report: Report, policy: Mapping[str, Json], now: float) -> Opened:
+    """One more report of a known fault. Within the policy's time it is the same occurrence; later it is news. While the
+    repair is being verified it means that the fault is back."""
     if case.state in ("resolved", "verifying"):
         again = await records.change(
             "case",
@@ -128,11 +124,17 @@ async def _joined(records: Records, case: CaseView, report: Report, now: float) 
             emit=told(case, "qd.case.reopened", state="reopened", reason="the fault came back"),
         )
         return Opened(case=again, outcome="reopened", why=f"the fault of {case.id} came back while it was verified")
+    news = now - (case.reported_at or case.created_at) > policy["dedupe"]
     joined = await records.change(
         "case",
         case.id,
-        set={"reports": case.reports + 1, "safety_related": case.safety_related or report.safety_related},
+        set={
+            "reports": case.reports + 1,
+            "reported_at": now,
+            "safety_related": case.safety_related or report.safety_related,
+        },
         reason=f"reported again by {report.reporter or report.source}: {report.symptom[:200]}",
+        emit=told(case, "qd.case.repeated", reports=case.reports + 1, symptom=report.symptom[:200]) if news else (),
     )
     return Opened(case=joined, outcome="joined", why=f"the same fault of {case.robot} is {case.id}")
 

@@ -13,7 +13,7 @@ from engine.capabilities.cases.entities import missing
 from engine.capabilities.cases.returning import four_eyes
 from engine.capabilities.reads import Look, Read
 from engine.capabilities.vault import VaultError
-from engine.contract.cases import CASE_OVER, CaseDetail, CaseQueue, CaseView, QueueLine, RunbookStep
+from engine.contract.cases import CASE_OVER, CaseDetail, CaseQueue, CaseView, Changed, QueueLine, RunbookStep
 
 Json = Any
 PACK = "maintenance"
@@ -71,7 +71,8 @@ def _detail(look: Look, at: dict[str, str], query: dict[str, str]) -> CaseDetail
     return CaseDetail(
         case=case,
         clocks=clocks.clocks(case, policy, now),
-        bundle=_bundle(look, case),
+        bundle=(bundle := _bundle(look, case)),
+        changed=_changed(look, case, bundle, policy),
         runbook_title=str(runbook.get("title", "")),
         runbook=tuple(
             RunbookStep(
@@ -93,6 +94,28 @@ def _detail(look: Look, at: dict[str, str], query: dict[str, str]) -> CaseDetail
         levels=tuple(policy["levels"]),
         on_call={str(k): str(v) for k, v in policy["on_call"].items()},
     )  # fmt: skip
+
+
+def _changed(look: Look, case: CaseView, bundle: dict[str, Json], policy: Mapping[str, Json]) -> tuple[Changed, ...]:
+    """What changed on the robot in the policy's time before its fault: its updates by rollout, and what the bundle has."""
+    since = case.created_at - float(policy["changed_window"])
+    rows = look.all(
+        "select rollout, to_version, state, at from robot_updates where robot = ? and at between ? and ? "
+        "and state not in ('planned', 'deferred', 'offline') order by at desc limit 8",
+        (case.robot, since, case.created_at),
+    )
+    found = [
+        Changed(what=f"{row[1]} {'' if row[2] == 'healthy' else row[2].replace('_', ' ') + ' '}by {row[0]}", at=row[3])
+        for row in rows
+    ]
+    told = bundle.get("changed")
+    if isinstance(told, list):
+        found += [
+            Changed(what=str(one.get("what", "")), at=float(one.get("at", 0.0)))
+            for one in told
+            if isinstance(one, dict)
+        ]
+    return tuple(sorted(found, key=lambda one: -one.at))
 
 
 def _bundle(look: Look, case: CaseView) -> dict[str, Json]:

@@ -8,6 +8,7 @@ from engine.contract.cases import (
     CaseDetail,
     CaseQueue,
     CaseView,
+    Changed,
     Clock,
     Exposure,
     HoldSpan,
@@ -70,6 +71,10 @@ def detail(row: CaseView, **more: object) -> CaseDetail:
             Clock(name="restore", limit_s=28_800, used_s=3600, due=BASE + 25_200, state="running"),
         ),
         bundle=bundle(row),
+        changed=(
+            Changed(what="nav 4.8.1 by run-192", at=BASE - 6 * 86_400),
+            Changed(what="wheel L (M-290)", at=BASE - 11 * 86_400),
+        ),
         runbook_title="Drive draws too much current",
         runbook=tuple(RunbookStep(number=i, text=text, done=i < 3) for i, text in enumerate(steps, 1)),
         checklist=("lock-out removed and tools counted", "guards and e-stop tested", "test drive without the fault"),

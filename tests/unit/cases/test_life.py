@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,9 @@ async def test_the_same_fault_is_one_case_and_another_is_another(ground: Ground)
     elsewhere = await ground.do("cy", "case.open", robot="HAM2-02", symptom="left drive overcurrent")
     assert len({first["id"], other["id"], elsewhere["id"]}) == 3
     ground.clock.advance(31 * MINUTE)
+    assert not ground.told("qd.case.repeated")
     later = await ground.do("cy", "case.open", robot="HAM2-01", symptom="left drive overcurrent")
-    assert later["outcome"] == "opened"
+    assert later["id"] == first["id"] and ground.told("qd.case.repeated")[0]["reports"] == 3
 
 
 async def test_what_filing_would_do_is_said_before(ground: Ground) -> None:
@@ -403,3 +405,16 @@ async def test_escalation_by_hand_goes_one_level_up_with_the_bundle(ground: Grou
     await ground.do("tom", "case.escalate", id, reason="no jig here")
     assert ground.case(id).level == "L2" and ground.told("qd.case.escalated")[-1]["bundle"] == ground.case(id).bundle
     assert ground.case(id).state == "queued"
+
+
+async def test_what_is_attached_is_kept_under_its_digest(ground: Ground) -> None:
+    id = await ground.queued()
+    photo = base64.b64encode(b"\x89PNG photo of J7").decode()
+    first = await ground.do("tom", "case.attach", id, name="J7.png", content=photo, media="image/png")
+    again = await ground.do("tom", "case.attach", id, name="J7 again.png", content=photo, media="image/png")
+    assert first["digest"] == again["digest"] and len(ground.case(id).attachments) == 1
+    _, vault = ground.keeper.for_asker(ground.host_actor, "look")
+    assert vault.read(first["digest"]) == b"\x89PNG photo of J7" and vault.verify(first["digest"])
+    with pytest.raises(Refusal) as refused:
+        await ground.do("tom", "case.attach", id, name="x", content="not base64!")
+    assert refused.value.code == "bad_content"
