@@ -8,6 +8,7 @@ connectors implement; it never touches the journal.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
@@ -193,6 +194,30 @@ class Signals(Protocol):
         self, name: str, start: float, end: float, step: float, robots: Sequence[str] | None = None
     ) -> dict[str, list[Sample]]:
         """Per robot, in time order, with gaps where nothing was scraped. Counters are raw (resets included)."""
+        ...
+
+    async def check(self) -> str: ...
+
+
+class Stored(Struct, frozen=True, kw_only=True):
+    """A file in an object store. `uri` as it is asked for again; `etag` changes with its content; `modified_at` UTC epoch s."""
+
+    uri: str
+    bytes: int
+    etag: str
+    modified_at: float = 0.0
+
+
+class Recordings(Protocol):
+    """Where recordings lie that are not in a folder."""
+
+    async def list(self, uri: str, *, limit: int) -> Sequence[Stored]:
+        """What begins with `uri`, at most `limit` and one more. Raises ActionError `BadFolder`."""
+        ...
+
+    async def fetch(self, stored: Stored, target: Path, told: Callable[[int, int], None] | None = None) -> None:
+        """Writes its content to `target`, going on where a broken transfer ended. Raises ActionError `ContentChanged`
+        when it is no longer what was listed."""
         ...
 
     async def check(self) -> str: ...
