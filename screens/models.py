@@ -41,7 +41,7 @@ CANDIDATES = (
     Column("state", 12),
     Column("verdict", 14),
     Column("against", 12, grow=1, optional=2),
-    Column("says", 20, grow=4),
+    Column("says", 30, grow=4),
     Column("age", 4, align="right", optional=1),
 )
 ARTIFACTS = (

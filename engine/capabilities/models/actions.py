@@ -18,7 +18,8 @@ def _params(**types: str) -> dict[str, Param]:
 _COMPARED = _params(
     verdict="string", sentence="string", comparison="string", evidence="string", ready="boolean", unready="array",
     undecided="array", open="array", rounds_left="integer", trials="integer", table="array", safety_events="integer",
-    excluded="object", regressions="string", new_modes="array", blind="string", hardware="boolean", latency_p99_ms="number", simulation="object",
+    safety="string", excluded="object", left_out="string", regressions="string", new_modes="array", blind="string",
+    hardware="boolean", worst="array", baseline="string", latency="string", simulation="string",
 )  # fmt: skip
 
 

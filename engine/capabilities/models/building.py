@@ -107,10 +107,13 @@ async def build(context: Context, given: Input) -> Json:
 
 
 async def _next_version(context: Context, candidate: CandidateView) -> str:
-    """Counted per line, where who asked named none."""
+    """The version the policy plans for the line, once; else counted per line. The same candidate keeps its own."""
     made = await context.records.find("artifact", where={"line": candidate.line}, limit=10_000)
     own = next((one.version for one in made if one.candidate == candidate.id), "")
-    return own or f"{candidate.line}-{len(made) + 1}"
+    planned = str((context.policy("release").get("versions") or {}).get(candidate.line) or "")
+    if planned and any(one.version == planned for one in made):
+        planned = ""
+    return own or planned or f"{candidate.line}-{len(made) + 1}"
 
 
 async def _converted(context: Context, candidate: CandidateView, pack: PackView, precision: str) -> tuple[str, bytes]:

@@ -196,10 +196,36 @@ async def settle(
         "verdict": verdict, "sentence": found.sentence, "comparison": made.id, "evidence": kept.digest, "ready": not unready,
         "unready": unready, "undecided": [row.task for row in found.tasks if row.word == "undecided"],
         "open": list(found.open), "rounds_left": max(0, int(policy["rounds"]) - candidate.rounds), "trials": len(had),
-        "table": [_line(row) for row in fields["tasks"]], "safety_events": found.safety_events, "excluded": fields["reasons"],
-        "regressions": cases, "new_modes": fields["new_modes"], "blind": candidate.blind, "hardware": pack.hardware,
-        "latency_p99_ms": candidate.latency.p99_ms, "simulation": msgspec.to_builtins(validity),
+        "table": [_line(row) for row in fields["tasks"]], "safety_events": found.safety_events, "safety": _safety(found),
+        "excluded": fields["reasons"], "left_out": _left_out(fields), "regressions": cases, "new_modes": fields["new_modes"],
+        "blind": candidate.blind, "hardware": pack.hardware, "worst": fields["worst"],
+        "baseline": f"{candidate.baseline.label}, {candidate.baseline.robots} robots: {candidate.baseline.found}",
+        "latency": _latency(candidate), "simulation": _simulation(validity),
     }  # fmt: skip
+
+
+def _safety(found: Found) -> str:
+    upper = found.safety_upper_100h
+    bound = f", at most {upper:.3g} per 100 h (95%)" if upper is not None else ""
+    return f"{found.safety_events} events in {found.hours:.2f} h{bound}"
+
+
+def _left_out(fields: Mapping[str, Json]) -> str:
+    reasons = ", ".join(f"{n} {word}" for word, n in fields["reasons"].items())
+    return f"{fields['excluded']} trials" + (f" ({reasons})" if reasons else "")
+
+
+def _latency(candidate: CandidateView) -> str:
+    found = candidate.latency
+    return f"p99 {found.p99_ms:.3g} of {found.limit_ms:.3g} ms" if found.frames else "not measured"
+
+
+def _simulation(found: SimValidity) -> str:
+    """How far the simulation can be believed about this line, in words."""
+    if found.r is None or found.mmrv is None:
+        return f"not known: {found.policies} policies were tried on hardware, too"
+    says = f"r {found.r:.2f}, MMRV {found.mmrv:.2f} over {found.policies} policies"
+    return f"{says}; advisory only: it ranks {found.inverted[0]} the other way" if found.advisory else says
 
 
 async def _same_comparison(context: Context, candidate: CandidateView, evidence: str) -> Any:

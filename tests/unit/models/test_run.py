@@ -113,10 +113,8 @@ async def release(tmp_path: Path, models: dict[str, bytes]) -> AsyncIterator[Rel
 async def test_from_checkpoint_to_eligible_with_one_question(release: Release, models: dict[str, bytes]) -> None:
     run = await release.start(models["better"])
     detail = await release.asked("approval")
-    assert "Better overall (95%)" in detail.gate.question and detail.evidence["comparison"]["evidence"].startswith(
-        "sha256:"
-    )
-    assert [row["verdict"] for row in detail.evidence["comparison"]["table"]].count("better") == 1
+    assert "Better overall (95%)" in detail.gate.question and detail.evidence["evidence"].startswith("sha256:")
+    assert [row["verdict"] for row in detail.evidence["tasks"]].count("better") == 1
     refused = await release.vote(detail, "bo")
     assert refused.refusal is not None and refused.refusal.code == "wrong_role"
     assert (await release.vote(detail, "ana")).refusal is None
@@ -156,7 +154,7 @@ async def test_evidence_that_changes_asks_again_on_what_is_true_now(release: Rel
     trial = next(one for one in release.host.book.reads.find("trial", limit=5000) if one.arm == "candidate")
     await release.site.do("ana", "candidate.exclude", trial.id, reason="put by hand")
     again = await release.asked("approval", after=first.gate.id)
-    assert again.evidence["comparison"]["excluded"] == {"operator": 1}
+    assert again.evidence["excluded"] == "1 trials (1 operator)"
     assert again.evidence_digest != first.evidence_digest
     assert (await release.vote(first, "ana")).refusal is not None
     assert (await release.vote(again, "ana")).refusal is None
