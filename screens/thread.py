@@ -66,7 +66,28 @@ def focused(nodes: Sequence[TraceNode], *, roomy: int = ROOMY) -> list[TraceNode
         place, lines = left[top]
         left[top] = (place, lines + 1)
         kept[place] = replace(kept[place], label=f"{lines + 1} more")
+    return _gathered(kept)
+
+
+def _gathered(nodes: Sequence[TraceNode]) -> list[TraceNode]:
+    """The same event about the same thing, again and again, as one line with its count."""
+    kept: list[TraceNode] = []
+    times = 1
+    for at, node in enumerate(nodes):
+        leaf = at + 1 == len(nodes) or nodes[at + 1].level <= node.level
+        if leaf and at and kept and _alike(nodes[at - 1], node):
+            times += 1
+            kept[-1] = replace(kept[-1], label=f"{node.label} \u00d7{times}")
+        else:
+            times = 1
+            kept.append(node)
     return kept
+
+
+def _alike(one: TraceNode, other: TraceNode) -> bool:
+    if one.kind != "event" or one.here or other.here:
+        return False
+    return (one.kind, one.level, one.label, one.subject) == (other.kind, other.level, other.label, other.subject)
 
 
 def made(records: Sequence[str], most: int = 3) -> str:

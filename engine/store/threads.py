@@ -231,8 +231,14 @@ class Threads:
         )
         return [row[0] for row in rows if self._top("event", str(row[0])) != root]
 
-    def children(self, run: str) -> list[str]:
-        return [row[0] for row in self._all("select id from runs where parent = ? order by number limit 1000", (run,))]
+    def children(self, run: str) -> list[tuple[int, str]]:
+        """Child runs with the fact they began with."""
+        rows = self._all(
+            "select e.seq, r.id from runs r join events e on e.run = r.id and e.n = 1 where r.parent = ? "
+            "order by e.seq limit 1000",
+            (run,),
+        )
+        return [(row[0], row[1]) for row in rows]
 
     def run_node(self, run: str) -> tuple[Any, ...] | None:
         """workflow, title, started, status, ending, by, records made."""
@@ -339,14 +345,13 @@ class _Tree:
             told = [seq for seq, owner in self._threads.following(under) if owner == run]
         else:
             told = self._threads.first_of(run)
-        below = [_Next("event", str(seq), level + 1, "emitted") for seq in told]
+        below = [(seq, _Next("event", str(seq), level + 1, "emitted")) for seq in told]
         if not again:
-            below = [
-                _Next("run", child, level + 1, "child", under=under) for child in self._threads.children(run)
-            ] + below
+            for began, child in self._threads.children(run):
+                below.append((began, _Next("run", child, level + 1, "child", under=under)))
             for seq in self._threads.taken_from_elsewhere(run, self._root):
-                below.append(_Next("event", str(seq), level + 1, "took", run=run))
-        return below
+                below.append((seq, _Next("event", str(seq), level + 1, "took", run=run)))
+        return [line for _, line in sorted(below)]
 
     def path_to(self, id_: str) -> list[str]:
         """The ids from the root down to the line that was asked for."""

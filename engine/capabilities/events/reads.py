@@ -199,8 +199,11 @@ def _imagined(look: Look, event: str, query: dict[str, str]) -> Happened:
     return Happened(seq=0, event=event, key=key, data=data, by=look.person, subject=subject, source=source)
 
 
-def _trace(look: Look, at: dict[str, str], query: dict[str, str]) -> Trace | None:
-    return Threads(look.all).trace(at["id"])
+def _trace(look: Look, at: dict[str, str], query: dict[str, str]) -> Trace:
+    found = Threads(look.all).trace(at["id"])
+    if found is None:
+        raise ValueError(f"there is no event, run, gate or record called {at['id'][:100]!r}, and none is about it")
+    return found
 
 
 def _number(query: dict[str, str], name: str, usual: int) -> int:

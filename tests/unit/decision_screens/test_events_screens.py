@@ -305,3 +305,26 @@ def test_a_long_thread_shows_the_way_here_and_what_follows_and_counts_the_rest()
         (1, "2 more"),
     ]
     assert thread.focused(nodes) == nodes
+
+
+def test_the_same_event_again_and_again_is_one_line_with_its_count() -> None:
+    def event(label: str, level: int, subject: str = "M-1", *, here: bool = False) -> TraceNode:
+        return TraceNode(kind="event", id="1", level=level, label=label, subject=subject, here=here)
+
+    nodes = [
+        event("a", 0, here=True),
+        *[event("late", 1)] * 3,
+        event("late", 1, "M-2"),
+        event("late", 1, "M-2"),
+        event("x", 2),
+        event("late", 1, "M-2"),
+    ]
+    kept = thread.focused(nodes, roomy=3)
+    assert [(node.level, node.label) for node in kept] == [
+        (0, "a"),
+        (1, "late \u00d73"),
+        (1, "late"),
+        (1, "late"),
+        (2, "x"),
+        (1, "late"),
+    ]
