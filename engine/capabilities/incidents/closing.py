@@ -315,9 +315,17 @@ async def rule_look(context: Context, given: Input) -> Json:
             emit=tuple(Emit("qd.incident.sighting", {"incident": rule.incident, "robot": name, "what": what}, subject=rule.incident) for name, what in fresh[:50]),
         )  # fmt: skip
         what = "; ".join(f"{name} {said}" for name, said in fresh[:3])
-        await amend(
-            context.records, rule.incident, lambda one: {"drained": sorted({*one.drained, *drained})}, at=now, what=what
-        )
+        gone = {name for name, _ in fresh}
+        back = [name for name, said in fresh if rule.version in said]
+
+        def sighted(one: IncidentView) -> dict[str, Json]:
+            return {
+                "drained": sorted({*one.drained, *drained}),
+                "unsure": [list(pair) for pair in one.unsure if pair[0] not in gone],
+                "affected": sorted({*one.affected, *back}),
+            }
+
+        await amend(context.records, rule.incident, sighted, at=now, what=what)
     return {"over": not left, "waiting": len(left), "seen": plain(fresh), "drained": drained, "at": now}
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from engine.capabilities.incidents import closing, deciding, declaring, mending
-from engine.capabilities.ports import ActionError, InDoubt
+from engine.capabilities.ports import ActionError, InDoubt, Robot
 from engine.capabilities.records import RecordError
 from engine.capabilities.rollout import actions as rollout
 from engine.contract.incidents import Decision, OptionRow
@@ -15,7 +17,7 @@ from tests.unit.incidents.ground import BAD, FORWARD, OLD, START, Ground
 HOUR = 3600.0
 
 
-async def weighed(ground: Ground, **fields: object) -> str:
+async def weighed(ground: Ground, **fields: Any) -> str:
     """An incident whose options are known."""
     id_ = await ground.declared(**fields)
     for step in (deciding.rank, deciding.scope, deciding.options):
@@ -23,7 +25,7 @@ async def weighed(ground: Ground, **fields: object) -> str:
     return id_
 
 
-async def decided(ground: Ground, option: str = "rollback", **fields: object) -> str:
+async def decided(ground: Ground, option: str = "rollback", **fields: Any) -> str:
     id_ = await weighed(ground, **fields)
     await deciding.choose(ground.context(), {"incident": id_, "option": option, "by": "ivo"})
     await deciding.authorise(ground.context(), {"incident": id_, "gate": "decide", "by": ["ivo", "ana"]})
@@ -52,7 +54,7 @@ async def test_severity_is_the_higher_when_nobody_is_sure(ground: Ground, title:
 
 
 async def test_a_fleet_that_cannot_be_read_is_no_reason_to_assume_little(ground: Ground) -> None:
-    async def broken() -> list[object]:
+    async def broken() -> list[Robot]:
         raise ActionError("Unreachable", "no answer", kind="communication")
 
     ground.owners.robots = broken  # type: ignore[method-assign]
