@@ -206,8 +206,12 @@ async def settle(
 
 def _safety(found: Found) -> str:
     upper = found.safety_upper_100h
-    bound = f", at most {upper:.3g} per 100 h (95%)" if upper is not None else ""
+    bound = f", at most {_number(upper)} per 100 h (95%)" if upper is not None else ""
     return f"{found.safety_events} events in {found.hours:.2f} h{bound}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _left_out(fields: Mapping[str, Json]) -> str:
@@ -223,7 +227,7 @@ def _latency(candidate: CandidateView) -> str:
 def _simulation(found: SimValidity) -> str:
     """How far the simulation can be believed about this line, in words."""
     if found.r is None or found.mmrv is None:
-        return f"not known: {found.policies} policies were tried on hardware, too"
+        return f"not known: {found.policies or 'no'} policies of this line were tried on hardware as well"
     says = f"r {found.r:.2f}, MMRV {found.mmrv:.2f} over {found.policies} policies"
     return f"{says}; advisory only: it ranks {found.inverted[0]} the other way" if found.advisory else says
 
@@ -235,12 +239,17 @@ async def _same_comparison(context: Context, candidate: CandidateView, evidence:
 
 
 def _line(row: Mapping[str, Json]) -> dict[str, Json]:
-    """A row of the table at the gate: what was counted, the interval, both K, the word."""
+    """A row of the table at the gate: what was counted, the interval in points, both K, the word."""
+    interval = f"{100 * row['diff']:+.0f} [{100 * row['low']:+.0f} {100 * row['high']:+.0f}]"
     return {
-        "task": row["task"], "candidate": f"{row['k1']:g}/{row['n1']}", "baseline": f"{row['k0']:g}/{row['n0']}",
-        "difference": f"{100 * row['diff']:+.0f} pts", "interval_90": f"{100 * row['low']:+.0f} to {100 * row['high']:+.0f} pts",
-        "k_better": round(row["k_better"], 2), "k_no_worse": round(row["k_no_worse"], 2), "verdict": row["word"],
+        "task": row["task"], "cand": f"{row['k1']:g}/{row['n1']}", "base": f"{row['k0']:g}/{row['n0']}",
+        "diff [90%]": interval, "K better / no worse": f"{_k(row['k_better'])} / {_k(row['k_no_worse'])}",
+        "verdict": row["word"],
     }  # fmt: skip
+
+
+def _k(value: float) -> str:
+    return ">1000" if value > 1000 else f"{value:.3g}"
 
 
 def _fields(
