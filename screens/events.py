@@ -207,6 +207,10 @@ class EventsScreen(QScreen):
         return Target("event", str(event.seq), event.event) if event is not None else None
 
     def why_not(self, act: Act) -> Reason | None:
+        if act.name == "events.emit":
+            me = self.model.me
+            may = me is None or not me.verbs or "event.emit" in me.verbs
+            return None if may else Reason(f"{me.person if me else 'you'} may not tell events")
         if act.name in ("events.open", "events.run") and self._view == "rules":
             return Reason("a rule has no thread; o shows the events")
         if act.name in ("events.open", "events.detail", "events.run") and self.target() is None:

@@ -1,4 +1,4 @@
-"""Keeps the thread of causes (`event_threads`, `run_threads`, `event_fates`), inside the writer's transaction.
+"""Keeps the thread of causes (`event_threads`, `run_threads`, `run_groups`, `event_fates`), inside the writer's transaction.
 
 Rules:
 1. The cause of an event that a run emits is the event that moved the run last: the one that started it, or one it took
@@ -32,6 +32,7 @@ _RUN = (
     "insert into run_threads (run, cause, latest) values (?, ?, ?) "
     "on conflict (run) do update set latest = excluded.latest"
 )
+_GROUP = "insert or ignore into run_groups (workflow, name, run) values (?, ?, ?)"
 _FATE = "insert or ignore into event_fates (seq, rule, event, outcome, run, key, reason, at) values (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -49,7 +50,7 @@ class _Told(NamedTuple):
 class CausalityProjector:
     """Called by the writer with what it wants, in the order of the journal."""
 
-    tables: tuple[str, ...] = ("event_threads", "run_threads", "event_fates")
+    tables: tuple[str, ...] = ("event_threads", "run_threads", "run_groups", "event_fates")
     wants = frozenset({"RunStarted", "EventReceived", "Emitted", "EventPublished", ROUTED})
 
     def apply(self, rows: list[Recorded], connection: Cursor) -> None:
@@ -66,6 +67,10 @@ def _started(row: Recorded, db: Cursor) -> None:
     event = row.event
     if not isinstance(event, e.RunStarted):
         return
+    group = event.attributes.get("correlate")
+    if group is not None:
+        name = group if isinstance(group, str) else msgspec.json.encode(group).decode()
+        db.execute(_GROUP, (event.workflow, name, row.run))
     cause = 0
     if event.origin is not None:
         cause = event.origin.event

@@ -195,11 +195,10 @@ class Judge:
 
     def _open(self, workflow: str, group: str) -> str:
         """The newest open run of this workflow and group."""
-        mark = group.replace("!", "!!").replace("%", "!%").replace("_", "!_")
         rows = self._rows(
-            "select id from runs where workflow = ? and ended_at is null and ' '||attributes||' ' like ? escape '!' "
-            "order by number desc limit 1",
-            (workflow, f"% correlate={mark} %"),
+            "select r.id from run_groups g join runs r on r.id = g.run where g.workflow = ? and g.name = ? "
+            "and r.ended_at is null order by r.number desc limit 1",
+            (workflow, group),
         )
         return str(rows[0][0]) if rows else ""
 

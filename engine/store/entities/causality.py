@@ -47,6 +47,16 @@ class RunThreadRow(SQLModel, table=True):
     latest: int = 0
 
 
+class RunGroupRow(SQLModel, table=True):
+    """A run that stands for its group (`attributes.correlate`): while it is open, events of the group go to it."""
+
+    __tablename__ = "run_groups"
+    __table_args__ = {"sqlite_with_rowid": False}
+    workflow: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    run: str = Field(primary_key=True)
+
+
 class EventFateRow(SQLModel, table=True):
     """What one rule made of one event: opened, attached, ignored, failed. An empty `rule` is a run that waited for it."""
 
