@@ -44,7 +44,9 @@ class Ctx:
     """An action's context on the simulation's clock."""
 
     attempt, recovered, run = 1, False, "run-1"
-    records = None
+    records: Any = None
+    vault: Any = None
+    started_by = "test"
 
     def __init__(self, sim: Simulation, effect: fx.RunAction) -> None:
         self._sim, self.key, self.in_doubt, self.path = sim, effect.key, effect.in_doubt, effect.step

@@ -92,7 +92,9 @@ class Owners:
 
 class Ctx:
     run, path, key, attempt, in_doubt, recovered = "run-1", "x", "key", 1, False, False
-    records = None
+    records: Any = None
+    vault: Any = None
+    started_by = "test"
 
     def __init__(self, owners: Owners) -> None:
         self.owners, self.time = owners, 1000.0
