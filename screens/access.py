@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
+from textual.containers import Container
 
-from engine.contract.access import AccessPage, AccessRequest, Grant
+from engine.contract.access import AccessPage, AccessRequest, Grant, RequestDetail
 from engine.contract.common import CommandAnswer
 from screens import access_forms, access_view, acts, figures
 from screens.acts import Act, Level, Reason
@@ -12,6 +13,7 @@ from screens.base import QScreen, Target
 from screens.model import Delta
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
+from screens.widgets.text import Page
 
 KINDS = ("access_request", "grant", "lease")
 
@@ -24,6 +26,7 @@ acts.register(
     Act("access.glass", "exclamation_mark", "break glass", level=Level.READ, help="Take access now, without approval: phrase, page to compliance, review", cli="qd access breakglass ACTION --reason TEXT", order=6),
 )  # fmt: skip
 
+WIDE = 140
 COLUMNS = (
     Column("", 1),
     Column("id", 5),
@@ -49,14 +52,24 @@ class AccessScreen(QScreen):
     ACTS = ("access.open", "access.file", "access.revoke", "access.view", "access.over", "access.glass")
     ROOT = True
     AUTO_FOCUS = "#access"
+    CSS = """
+    AccessScreen #both { layout: vertical; height: 1fr; width: 1fr; }
+    AccessScreen #about { display: none; }
+    AccessScreen #both.-wide { layout: horizontal; }
+    AccessScreen #both.-wide #access { width: 1fr; }
+    AccessScreen #both.-wide #about { display: block; width: 1fr; border-left: solid $qd-cursor-away; }
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._page: AccessPage | None = None
         self._grants = self._over = False
+        self._details: dict[str, RequestDetail] = {}
 
     def body(self) -> ComposeResult:
-        yield Requests(COLUMNS, empty=("Loading \u2026",), id="access")
+        with Container(id="both"):
+            yield Requests(COLUMNS, empty=("Loading \u2026",), id="access")
+            yield Page(id="about")
 
     def on_mount(self) -> None:
         self.refetch()
@@ -71,6 +84,51 @@ class AccessScreen(QScreen):
     def _got(self, page: AccessPage) -> None:
         self._page = page
         self._show()
+        self._look_closer()
+
+    def on_line_table_moved(self, message: LineTable.Moved) -> None:
+        super().on_line_table_moved(message)
+        self._look_closer()
+
+    def on_resize(self) -> None:
+        self._show()
+        self._look_closer()
+
+    def _at(self) -> str:
+        """The request under the cursor; of a grant, its request."""
+        target = self.target() if self.is_mounted else None
+        if target is None:
+            return ""
+        grant = next((one for one in self.grants() if one.id == target.id), None) if self._grants else None
+        return grant.request if grant is not None else target.id
+
+    def _look_closer(self) -> None:
+        """The request under the cursor, where there is room to tell of it."""
+        name = self._at()
+        if not name or not self.query_one("#both").has_class("-wide"):
+            return
+        row = next((one for one in self._page.requests if one.id == name), None) if self._page is not None else None
+        known = self._details.get(name)
+        if known is None or row is None or known.request.rev != row.rev:
+            self.ask(
+                lambda: self.client.read(f"/v1/access/requests/{name}", RequestDetail), self._got_detail,
+                group="fetch-detail", quiet=True,
+            )  # fmt: skip
+        self._show_about()
+
+    def _got_detail(self, detail: RequestDetail) -> None:
+        self._details[detail.request.id] = detail
+        if len(self._details) > 50:
+            self._details.pop(next(iter(self._details)))
+        self._show_about()
+
+    def _show_about(self) -> None:
+        detail, page = self._details.get(self._at()), self.query_one("#about", Page)
+        if detail is None:
+            page.show([])
+            return
+        now, cells = self.model.now(), max(40, page.size.width - 3)
+        page.show([access_view.verdict(detail, None, now), [""], *access_view.facts(detail, None, now, cells)])
 
     def model_changed(self, delta: Delta | None) -> None:
         if self._page is not None and (delta is None or delta.gates or any(kind in KINDS for kind, _ in delta.records)):
@@ -93,6 +151,8 @@ class AccessScreen(QScreen):
         if not self.is_mounted or self._page is None:
             return
         table, now, page = self.query_one("#access", LineTable), self.model.now(), self._page
+        rows = self.grants() if self._grants else self.rows()
+        self.query_one("#both").set_class(self.size.width >= WIDE and bool(rows), "-wide")
         if self._grants:
             table.empty = ("Nobody has access to anything now.",)
             leases = {one.id: one for one in page.leases}
@@ -171,7 +231,9 @@ class AccessScreen(QScreen):
         self.console.open("request", grant.request if grant is not None else key)
 
     def act_access_file(self) -> None:
-        self.console.ask_form(access_forms.asking(self.client, self._filed))
+        self.console.ask_form(
+            access_forms.asking(self.client, self._filed, self._page.limits if self._page is not None else {})
+        )
 
     def act_access_glass(self) -> None:
         self.console.ask_form(access_forms.breaking(self.client, self._filed))
@@ -185,6 +247,7 @@ class AccessScreen(QScreen):
     def act_access_view(self) -> None:
         self._grants = not self._grants
         self._show()
+        self._look_closer()
         self.query_one("#access", LineTable).refresh()  # an empty list says something else now
 
     def act_access_over(self) -> None:

@@ -9,7 +9,9 @@ from engine.contract.access import CLASSES, AccessRequest, Grant
 from engine.contract.client import Client
 from engine.contract.common import CommandAnswer
 from screens.form import FormField, FormScreen, sending
+from screens.form_fields import span
 from screens.layout import Line
+from screens.widgets.parts import Part
 
 Done = Callable[[CommandAnswer], None]
 TELEOP = ("observe", "assist", "direct")
@@ -24,17 +26,14 @@ WHAT = (
     ("export", "export data"),
 )
 DRIVEN = tuple(one for one in WHAT if one[0] in (*TELEOP, "shell"))
-LIMITS = {
-    "observe": "4 h", "assist": "60 min", "direct": "30 min, three agree, somebody on site", "shell": "2 h, your key gets a certificate",
-    "view": "8 h", "copy": "fetched once", "export": "fetched once",
-}  # fmt: skip
+ONCE = ("copy", "export")
 
 
 def _is(*actions: str) -> Callable[[Mapping[str, Any]], bool]:
     return lambda found: found.get("action") in actions
 
 
-def asking(client: Client, done: Done, *, robot: str = "") -> FormScreen:
+def asking(client: Client, done: Done, limits: Mapping[str, float], *, robot: str = "") -> FormScreen:
     """What and why; the rest has an answer. Only fields that the action has are shown."""
     send = sending(client, "access.open")
 
@@ -47,8 +46,11 @@ def asking(client: Client, done: Done, *, robot: str = "") -> FormScreen:
         return await send(args)
 
     def notes(found: Mapping[str, Any]) -> list[Line]:
-        limit = LIMITS.get(str(found.get("action")), "")
-        return [[("at most ", "muted"), limit]] if limit else []
+        action = str(found.get("action"))
+        if action not in limits:
+            return []
+        once: list[Part] = ["; handed over once"] if action in ONCE else []
+        return [[("at most ", "muted"), span(limits[action]), *once]]
 
     fields = (
         FormField("action", "What", kind="choice", required=True, choices=WHAT, default="observe"),

@@ -31,6 +31,8 @@ GLYPHS = {
     "needs_info": "?", "held": "\u2016", "denied": "\u2717", "granted": "\u25b8", "active": "\u25b8", "in_review": "\u2691", "closed": "\u2713",
     "withdrawn": "\u00b7", "revoked": "\u2717", "expired": "\u00b7", "relinquished": "\u00b7", "recorded": "\u00b7", "lost": "!",
 }  # fmt: skip
+LESS_IN = ("evaluated", "needs_info", "approved", "held", "denied")
+"""While something less can still be asked for."""
 PLAIN = "\u25b8"
 SHOWN_OK = ("transfer", "teleop", "contract")
 """Stages whose rules are shown on the first page also when they hold; the others only when they do not."""
@@ -114,7 +116,10 @@ def verdict(detail: RequestDetail, gate: GateDetail | None, now: float) -> list[
         return [*line, figures.until(detail.gate_expires_at, now), " (it denies)"]
     words: dict[str, list[Part]] = {
         "evaluated": [f"{request.id} is evaluated."],
-        "needs_info": [("? ", "caution"), (f"More is needed from {request.requester}: {request.reason}", "caution")],
+        "needs_info": [
+            ("? ", "caution"),
+            (f"More is needed from {request.requester} (i tells it): {request.reason}", "caution"),
+        ],
         "approved": ["Approved; what it needs to start is looked at."],
         "held": [("\u2016 ", "caution"), (f"Approved, HELD: {request.reason}", "caution")],
         "denied": [("\u2717 ", "alarm"), (f"Denied: {request.reason}", "alarm")],
@@ -157,8 +162,8 @@ def facts(detail: RequestDetail, gate: GateDetail | None, now: float, cells: int
     wrong = [one for one in trace if one.result != "ok"]
     rest = [one for one in trace if one.result == "ok"]
     lines += [[""], *rules(wrong, cells)] if wrong else []
-    lines += [[""]] if request.evaluation.alternatives else []
-    if request.evaluation.alternatives:
+    lines += [[""]]
+    if request.evaluation.alternatives and request.state in LESS_IN:
         lines += [[("less intrusive: ", "muted"), " | ".join(one.says for one in request.evaluation.alternatives)]]
     lines.append(_history(detail))
     lines += [[""], *rules(rest, cells)] if rest else []
@@ -210,9 +215,8 @@ def _data(request: AccessRequest) -> list[Line]:
         word = one.name.replace("_", " ")
         names += [", " if names else "", (word, "caution") if one.name != "telemetry" else word]
     how = "data shown live: " if found.live else "data: "
-    lines: list[Line] = [
-        [(how, "muted"), *names, f"; {people(found.volume)}", *([("  copy: none", "muted")] if found.live else [])]
-    ]
+    seen = f"; {people(found.volume)}" if "personal_video" in found.classes else ""
+    lines: list[Line] = [[(how, "muted"), *names, seen, *([("  copy: none", "muted")] if found.live else [])]]
     volume = found.volume
     if volume.files:
         lines.append(

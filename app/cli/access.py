@@ -126,7 +126,8 @@ def _detail(detail: RequestDetail, trace: bool) -> str:
         request.sentence or request.title,
     ]
     counts = [
-        f"{one.name.replace('_', ' ')} ({f'{one.volume.files} files, ' if one.volume.files else ''}{one.why})" for one in request.classification.counts
+        f"{one.name.replace('_', ' ')} ({f'{one.volume.files} files, ' if one.volume.files else ''}{one.why})"
+        for one in request.classification.counts
     ]
     lines += ["", f"data: {'; '.join(counts) or 'not yet classified'}"]
     lines += [
@@ -235,7 +236,6 @@ def _key(path: Path | None) -> dict[str, Json]:
 def _simple(name: str, verb: str, says: str, done: str, *parameters: Any, kind: str = "request") -> None:
     """A verb on one request or grant."""
 
-    @click.argument("target", metavar=kind.upper())
     @_DRY
     @_ID
     @options
@@ -250,7 +250,7 @@ def _simple(name: str, verb: str, says: str, done: str, *parameters: Any, kind: 
         answer = session.command(verb, target, sent | _key(key), preview=dry_run, id=ident)
         session.done(answer, f"{plain.clean(target)} {done}")
 
-    for parameter in parameters:
+    for parameter in (*parameters, click.argument("target", metavar=kind.upper())):  # the last stands first
         command = parameter(command)
     access.command(name, help=says)(command)
 

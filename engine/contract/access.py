@@ -254,12 +254,16 @@ class RequestDetail(View, frozen=True, kw_only=True):
 
 
 class AccessPage(View, frozen=True, kw_only=True):
-    """Everything open: requests that need somebody, grants that run, leases that are held."""
+    """Everything open: requests that need somebody, grants that run, leases that are held.
+
+    `gates`: when the question about a request denies by silence. `limits`: how long a grant lasts at most, by action (s).
+    """
 
     requests: tuple[AccessRequest, ...] = ()
     grants: tuple[Grant, ...] = ()
     leases: tuple[ControlLease, ...] = ()
     gates: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
     as_of: float = 0.0
 
 

@@ -79,9 +79,11 @@ def classify(
     *,
     declared: Sequence[str] = (),
     missing: Sequence[str] = (),
+    standing: Sequence[str] = (),
     live: bool = False,
 ) -> Classification:
-    """The classes of everything that was asked for. `declared` classes are added, none is ever taken away; `live` means
+    """The classes of everything that was asked for. `declared` classes are added, none is ever taken away; `standing` ones
+    lie wherever it leads, whatever is found there; `live` means
     that it is looked at as it happens, through the robot's cameras."""
     words = {"personal_video": _words(policy, "video_topics"), "precise_location": _words(policy, "precise_topics")}
     contracts, controlled = policy.get("contracts") or {}, set(policy.get("export_controlled") or ())
@@ -105,9 +107,9 @@ def classify(
                 seen[value] = None
         if item.region and item.home_region and item.region != item.home_region:
             odd.append(f"{item.id} is tagged {item.region}, its robot stands in {item.home_region}")
-    for name in declared:
+    for name in (*standing, *declared):
         if name in CLASSES and name not in sums:
-            sums[name] = _whole_of(whole, "the requester says so")
+            sums[name] = _whole_of(whole, "kept where it leads" if name in standing else "the requester says so")
     counts = tuple(
         ClassCount(name=name, volume=sums[name].volume(), why=sums[name].why, declared=name in declared)
         for name in CLASSES

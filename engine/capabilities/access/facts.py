@@ -110,7 +110,8 @@ def classified(request: AccessRequest, seen: Found, policy: Mapping[str, Json]) 
     if live:
         cameras = int(policy.get("live_cameras") or 0)
         items = tuple(msgspec.structs.replace(one, camera=cameras > 0) for one in items)
-    return classify(items, policy, declared=request.classes, missing=seen.missing, live=live)
+    standing = policy.get("gateway_classes") or () if request.sort == "support" else ()
+    return classify(items, policy, declared=request.classes, missing=seen.missing, standing=standing, live=live)
 
 
 async def gather(look: Looks, request: AccessRequest, seen: Found, classes: Classification) -> dict[str, Json]:

@@ -45,7 +45,7 @@ def page(look: Look, at: dict[str, str], query: dict[str, str]) -> AccessPage:
     requests = tuple(open_) + tuple(rest)
     return AccessPage(
         requests=requests, grants=tuple(look.find("grant", state=LIVE, limit=MOST)), leases=tuple(look.find("lease", state=LIVE, limit=MOST)),
-        gates={one.id: gates[one.run] for one in requests if one.run in gates}, as_of=look.now(),
+        gates={one.id: gates[one.run] for one in requests if one.run in gates}, limits=dict(look.policy("access")["ttl"]), as_of=look.now(),
     )  # fmt: skip
 
 

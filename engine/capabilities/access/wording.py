@@ -84,7 +84,7 @@ def shown(classes: Classification) -> str:
         parts.append("shown live")
     if volume.files:
         parts.append(f"{volume.files} files, {volume.minutes:.0f} min, {size(volume.bytes)}")
-    parts.append(faces(volume))
+    parts.append(faces(volume) if "personal_video" in classes.classes else "")
     return " · ".join(one for one in parts if one)
 
 

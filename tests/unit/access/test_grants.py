@@ -294,3 +294,15 @@ def test_a_grant_that_ended_never_comes_back() -> None:
 
 def test_the_shape_of_a_request_is_plain_data() -> None:
     assert msgspec.convert(msgspec.to_builtins(AccessRequest(id="Q-1")), AccessRequest) == AccessRequest(id="Q-1")
+
+
+async def test_a_shell_leads_to_what_lies_on_the_gateway_and_from_abroad_that_is_a_transfer(site: Site) -> None:
+    name = await site.ask("olga", action="shell", robots=[], site="HAM2", public_key=key())
+    request = await site.state(name, "evaluated")
+    assert "precise_location" in request.classification.classes
+    assert set(request.evaluation.seats) == {"data-owner", "privacy-officer"}
+    site.policy = {**site.policy, "transfers": {}}
+    denied = await site.state(
+        await site.ask("olga", action="shell", robots=[], site="HAM2", public_key=key()), "denied"
+    )
+    assert denied.evaluation.reasons[0].startswith("TRF-02")
