@@ -16,7 +16,7 @@ from textual.binding import Binding
 
 from engine.contract.common import CommandAnswer
 from engine.contract.corrections import CAUSES, PHASES, ClipView, ClusterView, CorrectionCase
-from screens import acts, correction_view, plots
+from screens import acts, correction_view, figures, plots
 from screens.acts import Act, Field, Level, Reason
 from screens.base import QScreen, Target
 from screens.clip_edit import STEP, Edits
@@ -226,8 +226,9 @@ class CorrectionScreen(QScreen):
         now, cells = self.model.now(), self.size.width - 3
         lines: list[Line] = []
         if self.cluster is not None:
-            lines += correction_view.card(self.cluster, now, cells)
-            lines.append([""])
+            lines += correction_view.card(self.cluster, now, cells, roomy=self.size.height >= 32)
+            if self.size.height >= 28:
+                lines.append([""])
         if self.case is None:
             lines.append([("This cluster has no clip.", "muted")])
         else:
@@ -256,7 +257,9 @@ class CorrectionScreen(QScreen):
         rows += correction_view.signals(self.clip, reach, cells, ascii=self.plain)
         shown = case.shown or case.auto
         rows.append(("shown", correction_view.strip(shown, reach, cells, ascii=self.plain)))
-        rows.append(("yours", correction_view.strip(spans, reach, cells, ascii=self.plain)))
+        editing = self._no_edit(case) is None
+        if editing:
+            rows.append(("yours", correction_view.strip(spans, reach, cells, ascii=self.plain)))
         if any(one.author == self.me for one in case.annotations) or case.state not in ("annotating",):
             for one in case.annotations:  # the others' word, after one's own
                 if one.author != self.me:
@@ -266,11 +269,10 @@ class CorrectionScreen(QScreen):
         rows.append(("", correction_view.pointer(reach, cells, self.edits.cursor, ascii=self.plain)))
         rows.append(("time", correction_view.ruler(reach, cells, spans)))
         rows.append(("cursor", correction_view.under(self.edits, self.clip)))
-        said = [
-            *correction_view.moved(self.edits),
-            f"   quality {self.quality} of 5   success after: {'yes' if self.success else 'no'}",
-        ]
-        rows.append(("yours", said))
+        if editing:
+            after = "yes" if self.success else "no"
+            told = f"   quality {self.quality} of 5   success after: {after}"
+            rows.append(("yours", [*correction_view.moved(self.edits), told]))
         return [[(f" {label:<9}", "muted"), *line] for label, line in rows]
 
     def verdict(self) -> list[Part]:
@@ -282,7 +284,7 @@ class CorrectionScreen(QScreen):
         line: list[Part] = [(case.id, "strong"), " ", correction_view.state(case.state)]
         if cluster is not None:
             left = sum(self._mine(one) for one in self.clips)
-            line += [f"  in {cluster.id}, {len(self.clips)} clips"]
+            line += [f"  in {cluster.id}, {figures.plural(len(self.clips), 'clip')}"]
             if left:
                 line += [", ", (f"{left} wait for you", "strong")]
         return [*line, "."]

@@ -90,8 +90,8 @@ def counted(counts: dict[str, int], most: int = 4) -> str:
     return told + (f"  +{len(rows) - most}" if len(rows) > most else "")
 
 
-def card(cluster: ClusterView, now: float, cells: int) -> list[Line]:
-    """What the label review decides on, worst first."""
+def card(cluster: ClusterView, now: float, cells: int, *, roomy: bool = True) -> list[Line]:
+    """What the label review decides on, worst first. Without room, what the score says already is left out."""
     head: Line = [(cluster.id, "strong"), f" {cluster.title}  "]
     told = score(cluster.factors)
     lines: list[Line] = []
@@ -99,7 +99,7 @@ def card(cluster: ClusterView, now: float, cells: int) -> list[Line]:
         lines.append([*head, told])
     else:
         lines += [head, [" ", told]]
-    lines.append([f" {rate(cluster)}  ", ("by week " + " ".join(str(n) for n in cluster.trend), "muted")])
+    lines.append([f" {rate(cluster)}  ", ("weeks " + " ".join(str(n) for n in cluster.trend), "muted")])
     where = f" {counted(cluster.versions)}   {counted(cluster.sites)}"
     lines.append([where])
     causes = dict(cluster.causes)
@@ -107,12 +107,12 @@ def card(cluster: ClusterView, now: float, cells: int) -> list[Line]:
         f"{cause} {n}" + (f" (\u2192{', '.join(cluster.handed[:1])})" if cause == "hardware" and cluster.handed else "")
         for cause, n in sorted(causes.items(), key=lambda row: -row[1])
     )
-    lines.append([f" cause: {told or 'not known'}  ", *agreement(cluster)])
-    if cluster.factors.coverage_says:
+    lines.append([f" cause {told or 'not known'}  ", *agreement(cluster)])
+    if cluster.factors.coverage_says and roomy:
         lines.append([(f" covered: {cluster.factors.coverage_says}", "muted")])
     if cluster.copiers:
         lines.append([(f" ! left known edges as shown: {', '.join(cluster.copiers)}", "caution")])
-    if cluster.split_says:
+    if cluster.split_says and (roomy or cluster.effect is None):
         lines.append([f" split: {cluster.split_says}"])
     if cluster.effect is not None and cluster.effect.word:
         lines += effect(cluster.effect)

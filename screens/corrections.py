@@ -89,7 +89,7 @@ class CorrectionsScreen(QScreen):
         with Container(id="corrections"):
             yield LineTable(
                 CLUSTERS,
-                empty=("No cluster yet: they are made of corrections whose cause is the policy.",),
+                empty=("No cluster yet: alike corrections, caused by the policy, make one.",),
                 id="clusters",
             )
             yield LineTable(CASES, empty=("Loading \u2026",), id="cases")
@@ -138,7 +138,7 @@ class CorrectionsScreen(QScreen):
         self.query_one("#clusters", LineTable).merge([(one.id, cluster_cells(one, now)) for one in clusters])
         table = self.query_one("#cases", LineTable)
         if self.board is not None:
-            table.empty = ("No correction waits. They come from sessions with interventions;  +  reports one by hand.",)
+            table.empty = ("No correction waits. Sessions with interventions bring them;  +  reports one.",)
         rows = sorted(self.cases, key=lambda one: (RANK.get(one.state, 99), -one.t0))
         table.merge([(one.id, case_cells(one, now)) for one in rows])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from msgspec import to_builtins
@@ -280,7 +281,7 @@ async def test_the_evaluation_side_becomes_one_new_pack_version(ground: Ground) 
     cluster, cases = await ground.routed(6)
     found = await ground.act("correction.to_pack", cluster=cluster)
     evals = [id_ for id_ in cases if ground.case(id_).route == "eval"]
-    pack = ground.host.book.reads.get("pack", found["pack"])
+    pack: Any = ground.host.book.reads.get("pack", found["pack"])
     assert found["cases"] == len(evals) and {one.origin for one in pack.regressions} == set(evals) and pack.version == 2
     assert (await ground.act("correction.to_pack", cluster=cluster))["pack"] == "bins-2", (
         "asking again makes no third version"

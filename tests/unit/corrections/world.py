@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from engine.contract.corrections import (
     Agreement,
     ClipPoint,
@@ -112,3 +114,11 @@ def client(person: str = "ann", **more: object) -> FakeClient:
         **{f"/v1/corrections/{one.id}/clip": clip(one) for one in cases if one.window},
     }
     return fake
+
+
+def msgspec_replace(value: object, **more: object) -> object:
+    return msgspec.structs.replace(value, **more)  # type: ignore[type-var]
+
+
+def empty_board() -> CorrectionsBoard:
+    return CorrectionsBoard()
