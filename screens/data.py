@@ -124,6 +124,12 @@ class DataScreen(QScreen):
         """The kind of the question that is open about a run."""
         return next((one.kind for one in self.model.gates.values() if run and one.run == run), "")
 
+    def _doing(self, s: SnapshotView) -> str:
+        """What a snapshot that is built waits for, when that is people's labels."""
+        tasks = [one for one in self._tasks if one.snapshot == s.id]
+        taken = sum(one.state == "claimed" for one in tasks)
+        return f"{figures.plural(len(tasks), 'label task')} open, {taken} taken" if tasks else ""
+
     def _show(self) -> None:
         if self._snapshots is None or not self.is_mounted:
             return
@@ -137,7 +143,7 @@ class DataScreen(QScreen):
         shown = [one for one in self._snapshots if self._over or one.state not in OVER]
         gates = {one.id: self._gate(one.run) for one in shown}
         shown.sort(key=lambda one: _urgency(one, bool(gates[one.id])))
-        rows += [(one.id, snapshot_cells(one, now, gates[one.id])) for one in shown]
+        rows += [(one.id, snapshot_cells(one, now, gates[one.id], self._doing(one))) for one in shown]
         if self._collections:
             rows.append(_heading("recordings asked for"))
             rows += [(one.id, collection_cells(one, now)) for one in self._collections]
@@ -239,18 +245,20 @@ class DataScreen(QScreen):
         self.console.ask_form(FormScreen("Build a snapshot", fields, send, "dataset.build", verb="Build", done=done))
 
 
-def snapshot_cells(s: SnapshotView, now: float, gate: str) -> Cells:
+def snapshot_cells(s: SnapshotView, now: float, gate: str, doing: str = "") -> Cells:
     mark: Part = ("\u2691", "strong") if gate else " "
     short = sum(one.short for one in s.coverage)
     alpha = s.agreement.alpha
     tone = {"accept": "good", "tentative": "caution", "reject": "alarm"}.get(s.agreement.word, "muted")
     content = (
-        f"{s.episodes:,} episodes {s.hours:.1f} h"
+        f"{s.episodes:,} episodes {dataset_view.length(s.hours)}"
         if s.episodes
         else f"{s.funnel.valid} valid, {s.funnel.labelled} labelled"
     )
     says: Any = (
-        [(f"{gate.replace('_', ' ')}: ", "strong"), *dataset_view.sentence(s)] if gate else dataset_view.sentence(s)
+        [(f"{gate.replace('_', ' ')}: ", "strong"), *dataset_view.sentence(s)]
+        if gate
+        else dataset_view.sentence(s, doing)
     )
     return (
         mark, s.id, dataset_view.state(s.state), content,

@@ -216,7 +216,8 @@ class SnapshotScreen(QScreen):
     def verdict(self) -> list[Part]:
         if self.snapshot is None:
             return [("Loading the snapshot \u2026", "muted")]
-        return dataset_view.sentence(self.snapshot)
+        run = self.model.runs.get(self.snapshot.run)
+        return dataset_view.sentence(self.snapshot, run.waiting_on or run.step if run else "")
 
     # -- acting -------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ def title(s: SnapshotView, now: float, cells: int) -> Line:
     line: Line = [("DATASET ", "muted"), (s.dataset, "strong"), f" v{s.version}  ", state(s.state)]
     line = layout.if_room(line, [f"  {s.region}"] if s.region else [], cells)
     line = layout.if_room(line, [(f"  line {s.line}", "muted")] if s.line else [], cells)
-    line = layout.if_room(line, [(f"  {s.episodes:,} episodes, {s.hours:.1f} h", "")] if s.episodes else [], cells)
+    line = layout.if_room(line, [(f"  {s.episodes:,} episodes, {length(s.hours)}", "")] if s.episodes else [], cells)
     return layout.if_room(line, [(f"  {age(max(0.0, now - s.created_at))} old", "muted")], cells)
 
 
@@ -36,8 +36,8 @@ def state(word: str) -> Part:
     return (text, tone) if tone else text
 
 
-def sentence(s: SnapshotView) -> Line:
-    """The verdict line: what is in the way, or what should be seen before it is signed."""
+def sentence(s: SnapshotView, doing: str = "") -> Line:
+    """The verdict line: what is in the way, or what should be seen before it is signed. `doing` is what its run does now."""
     if s.state == "withdrawn":
         return [("\u2717 WITHDRAWN ", "caution"), s.withdrawn_for or "no reason was given"]
     if s.state == "superseded":
@@ -49,9 +49,13 @@ def sentence(s: SnapshotView) -> Line:
     if waits:
         return [("NOT READY: ", "alarm"), ", ".join(waits), "."]
     if s.state == "building":
-        return [("building: ", "muted"), "the gates of its run say what it waits for"]
+        return [("building: ", "muted"), doing or "t shows what its run does"]
     flags = f" Look at: {'; '.join(s.flags)}." if s.flags else ""
     return [("\u2691 READY TO SIGN ", "strong"), f"{s.episodes} episodes, leak {s.contamination}/{s.episodes}.", flags]
+
+
+def length(hours: float) -> str:
+    return f"{hours:,.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
 
 
 def waiting(s: SnapshotView) -> list[str]:

@@ -56,7 +56,7 @@ THINGS = (
     Thing("snapshot", "screens.dataset:SnapshotScreen", "data", "snapshot", "bins-v14"),
     Thing("session", "screens.session:SessionScreen", "data", "session", "S-12", "S"),
     Thing("session", "screens.session:SessionScreen", "data", "session", "S-12", "S"),
-    Thing("label", "screens.labels:LabelTaskScreen", "data", "label_task", "L-12", "L"),
+    Thing("label", "screens.label:LabelTaskScreen", "data", "label_task", "L-12", "L"),
     Thing("training", "screens.training:TrainingScreen", "data", "training", "T-3", "T"),
     Thing("candidate", "screens.candidate:CandidateScreen", "models", "candidate", "C-7", "C"),
     Thing("correction", "screens.correction:CorrectionScreen", "corrections", "correction", "COR-12", "COR"),

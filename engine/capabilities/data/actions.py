@@ -85,7 +85,7 @@ def actions() -> Mapping[str, Action]:
         ),
         _action(
             "data.freeze", building.freeze, "Split, checks, manifest, root digest.", _SNAPSHOT,
-            _params(snapshot="string", blocked="boolean", blockers="array", root_digest="string", evidence="object"),
+            _params(snapshot="string", blocked="boolean", blockers="array", root_digest="string", ref="string", evidence="object"),
         ),
         _action(
             "data.finalize", building.finalize, "Immutable from now on, if it is what was signed.",

@@ -109,6 +109,18 @@ def audit(*, wrong: int, checked: int, need: int, waiting: int, population: int,
     return Audit(k=wrong, n=checked, need=wanted, open=waiting, population=population, u95=round(bound, 4), word=word)
 
 
+def sentence(agreed: Agreement, audited: Audit) -> str:
+    """One sentence, with every n."""
+    if agreed.alpha is None:
+        first = "no session was labelled twice"
+    else:
+        first = f"agreement a={agreed.alpha:.2f} [{agreed.low or 0:.2f} {agreed.high or 0:.2f}] on {agreed.n} sessions"
+    if not audited.n:
+        return f"{first}; nothing was audited"
+    bound = f"{100 * audited.u95:.1f}%"
+    return f"{first}; audit {audited.k}/{audited.n} wrong, at most {bound} (95%)"
+
+
 def _at(labels: Sequence[Label], name: str, at: float) -> str:
     return next((one.value for one in labels if one.name == name and one.t0 <= at < one.t1), "-")
 

@@ -29,6 +29,7 @@ from engine.capabilities.data.campaign import (
     snapshot_of,
 )
 from engine.capabilities.data.curation import CODES, Decision, curate, outcome, spearman
+from engine.capabilities.data.signing import blockers, evidence, flags, unlike
 from engine.capabilities.ports import ActionError, Context
 from engine.capabilities.records import Change, Emit
 from engine.contract.datasets import Cell, Checks, Curation, EpisodeRow, SnapshotView
@@ -235,7 +236,7 @@ async def freeze(context: Context, given: Input) -> Json:
     )
     fields["manifest"] = kept_manifest.digest
     fields["blockers"] = blockers(draft, leaks)
-    fields["flags"] = flags(draft)
+    fields["flags"] = [*flags(draft), *unlike(kept)]
     if snapshot.state == "review":
         snapshot = await context.records.change("snapshot", snapshot.id, to="building", reason="frozen again")
     fresh: SnapshotView = await context.records.change(
@@ -246,6 +247,7 @@ async def freeze(context: Context, given: Input) -> Json:
         "blocked": bool(fresh.blockers),
         "blockers": list(fresh.blockers),
         "root_digest": root,
+        "ref": fresh.revision_ref,
         "evidence": evidence(fresh),
     }
 
@@ -321,62 +323,6 @@ async def abandon(context: Context, given: Input) -> Json:
                 "snapshot", one.id, to="withdrawn", set={"withdrawn_for": reason}, reason=reason
             )
     return {"reason": reason}
-
-
-# -- what people are shown ---------------------------------------------------------------------------------------------
-
-
-def evidence(snapshot: SnapshotView) -> Json:
-    """What the sign-off is bound to (domain section 4, "At the gate")."""
-    short = [one for one in snapshot.coverage if one.have < one.need]
-    share = f"{snapshot.interventions} interventions, {snapshot.failures} failures in {snapshot.episodes} episodes"
-    return {
-        "root_digest": snapshot.root_digest, "manifest": snapshot.manifest, "episodes": snapshot.episodes, "hours": snapshot.hours,
-        "splits": snapshot.splits, "funnel": msgspec.to_builtins(snapshot.funnel),
-        "agreement": msgspec.to_builtins(snapshot.agreement), "audit": msgspec.to_builtins(snapshot.audit),
-        "coverage": [{"cell": one.key, "have": one.have, "need": one.need, "waived": one.waived} for one in (short or snapshot.coverage)[:20]],
-        "n_eff": snapshot.n_eff, "shift": msgspec.to_builtins(snapshot.shift[:5]), "failures": share,
-        "contamination": f"{snapshot.contamination}/{snapshot.episodes}", "checks": msgspec.to_builtins(snapshot.checks),
-        "curation": msgspec.to_builtins(snapshot.curation), "gpu_hours": snapshot.gpu_hours, "flags": list(snapshot.flags),
-        "consent_basis": snapshot.consent_basis or "each recording's own", "licence": snapshot.licence or "not stated",
-        "parents": list(snapshot.parents),
-    }  # fmt: skip
-
-
-def blockers(snapshot: SnapshotView, leaks: list[str]) -> list[str]:
-    """Why it can't be signed, in the order a person would mend it."""
-    found = []
-    if not snapshot.episodes:
-        found.append("no episode is left in it")
-    elif not snapshot.splits.get("train"):
-        found.append("no group of sessions went to training: there are too few groups to divide")
-    if snapshot.audit.word in ("waiting",):
-        found.append(f"{snapshot.audit.open} audits are still open")
-    short = [one for one in snapshot.coverage if one.short]
-    if short:
-        found.append(f"{len(short)} coverage gaps, the largest {short[0].key} ({short[0].have}/{short[0].need})")
-    if leaks:
-        found.append(f"{len(leaks)} leaks: {leaks[0]}")
-    return found
-
-
-def flags(snapshot: SnapshotView) -> list[str]:
-    """What a person should see before they sign, though it does not bar it."""
-    found = [f"shift {one.feature} PSI {one.psi:.2f}" for one in snapshot.shift if one.flag][:5]
-    if snapshot.agreement.word in ("tentative", "reject"):
-        found.append(f"label agreement is {snapshot.agreement.word}")
-    if snapshot.agreement.word == "none":
-        found.append("no session was labelled twice")
-    if snapshot.audit.word == "fail":
-        found.append(f"the label audit found {snapshot.audit.k} wrong of {snapshot.audit.n}")
-    waived = sum(bool(one.waived) for one in snapshot.coverage)
-    if waived:
-        found.append(f"{waived} cells are waived")
-    found += [f"split {name} is empty" for name, count in snapshot.splits.items() if not count and name != "train"]
-    for name in ("residency", "consent", "contaminated", "unlicensed"):
-        if count := getattr(snapshot.checks, name):
-            found.append(f"{count} left out: {name}")
-    return found
 
 
 # -- inside ------------------------------------------------------------------------------------------------------------

@@ -128,9 +128,9 @@ async def verdict(context: Context, given: Input) -> Json:
     word = "waiting" if not complete else _word(agreed, found)
     await context.records.change("snapshot", snapshot.id, set={"audit": msgspec.to_builtins(found)})
     return {
-        "snapshot": snapshot.id, "complete": complete, "word": word, "agreement": msgspec.to_builtins(agreed),
-        "audit": msgspec.to_builtins(found), "sentence": sentence(agreed, found), "worst": await _worst(context, snapshot, rules),
-        "open": waiting, "at": context.now(),
+        "sentence": agreement.sentence(agreed, found), "word": word, "worst": await _worst(context, snapshot, rules),
+        "agreement": msgspec.to_builtins(agreed), "audit": msgspec.to_builtins(found), "complete": complete, "open": waiting,
+        "snapshot": snapshot.id, "at": context.now(),
     }  # fmt: skip
 
 
@@ -211,18 +211,6 @@ async def tasks_of(context: Context, snapshot: SnapshotView) -> list[LabelTaskVi
         "label_task", where={"snapshot": snapshot.id}, limit=ALL, order="created_at"
     )
     return found
-
-
-def sentence(agreed: Agreement, audited: Audit) -> str:
-    """One sentence, with every n."""
-    if agreed.alpha is None:
-        first = "no session was labelled twice"
-    else:
-        first = f"agreement a={agreed.alpha:.2f} [{agreed.low or 0:.2f} {agreed.high or 0:.2f}] on {agreed.n} sessions"
-    if not audited.n:
-        return f"{first}; nothing was audited"
-    bound = f"{100 * audited.u95:.1f}%"
-    return f"{first}; audit {audited.k}/{audited.n} wrong, at most {bound} (95%)"
 
 
 def _word(agreed: Agreement, audited: Audit) -> str:

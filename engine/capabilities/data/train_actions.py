@@ -46,6 +46,10 @@ async def submit(context: Context, given: Input) -> Json:
     dataset = await dataset_of(context, snapshot)
     recipe = {**rules["recipe"], **(given.get("recipe") or dataset.recipe)}
     recipe.setdefault("line", snapshot.line or snapshot.dataset)
+    begins = str(
+        given.get("base") or recipe.pop("base", "") or ""
+    )  # a digest: what stands behind it is the vault's to know
+    recipe.pop("base", None)
     version = str(recipe.pop("version", ""))  # what the model will be part of; no setting of the program
     program = str(recipe.pop("program", "") or rules["program"])
     allowed: Mapping[str, Json] = rules["programs"]
@@ -65,7 +69,7 @@ async def submit(context: Context, given: Input) -> Json:
         {
             "title": f"{snapshot.title} seed {seed}", "snapshot": snapshot.id, "root_digest": snapshot.root_digest,
             "dataset": snapshot.dataset, "line": str(recipe["line"]), "program": program, "version": version, "recipe": recipe, "recipe_digest": digest,
-            "base_digest": str(given.get("base") or ""), "seed": seed, "pool": pool, "budget_s": float(given.get("budget_s") or rules["budget"]),
+            "base_digest": begins, "seed": seed, "pool": pool, "budget_s": float(given.get("budget_s") or rules["budget"]),
             "launcher": pool, "tries": int(given.get("attempt") or 1),
         },
         key=f"training/{context.key}",

@@ -27,7 +27,7 @@ from engine.contract.datasets import (
     TrainingView,
 )
 from engine.contract.gates import GateDetail, GateSummary
-from screens import labels
+from screens import label
 from screens.acts import act
 from screens.confirm import Confirm
 from tests.fakes import FakeClient
@@ -205,7 +205,7 @@ async def test_withdrawing_wants_its_phrase(at) -> None:
 
 
 async def test_a_label_task_is_taken_filled_and_handed_in_by_keys(at) -> None:
-    labels.drafts.clear()
+    label.drafts.clear()
     client = held()
     me = client.me_view.person if hasattr(client, "me_view") else (await client.me()).person
     async with at("data", client=client) as desk:
@@ -218,14 +218,14 @@ async def test_a_label_task_is_taken_filled_and_handed_in_by_keys(at) -> None:
         client.held["label_task"][0] = task(client.now(), "L-1", state="claimed", assignee=me)
         await desk.press("ctrl+r")
         assert "still needed: phase; outcome" in desk.text
-        labels.drafts["L-1"] += [
+        label.drafts["L-1"] += [
             Label(name="phase", value="grasp", t0=0.0, t1=10.0),
             Label(name="outcome", value="success"),
         ]
         await desk.press("ctrl+r", "S")
         sent = desk.sent("label.submit")[0]
         assert sent.target == "L-1" and sent.args["labels"][0]["value"] == "grasp"
-        assert "L-1" not in labels.drafts or not labels.drafts["L-1"]
+        assert "L-1" not in label.drafts or not label.drafts["L-1"]
 
 
 async def test_an_audit_marks_what_is_wrong(at) -> None:
