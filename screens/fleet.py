@@ -10,7 +10,9 @@ from time import monotonic
 from textual.app import ComposeResult
 from textual.containers import Container
 
+from engine.contract.cases import CaseQueue
 from engine.contract.fleet import CohortView, RobotPage, RobotRow
+from engine.contract.robots import RobotRecord
 from screens import acts, figures, fleet_view
 from screens.acts import Act, Reason
 from screens.base import QScreen, Target
@@ -51,6 +53,15 @@ acts.register(
         order=3,
     ),
     Act(
+        "fleet.file",
+        "plus",
+        "file a case",
+        target="robot",
+        help="Something is wrong with it: a case, with this robot filled in",
+        cli="qd cases open {id} SYMPTOM",
+        order=5,
+    ),
+    Act(
         "fleet.odd",
         "x",
         "only odd",
@@ -87,7 +98,7 @@ COHORTS = (
 class FleetScreen(QScreen):
     NAME = "fleet"
     TITLE_WORD = "Fleet"
-    ACTS = ("fleet.open", "fleet.cohorts", "fleet.rollout", "fleet.odd")
+    ACTS = ("fleet.open", "fleet.cohorts", "fleet.rollout", "fleet.odd", "fleet.file")
     ROOT = True
     AUTO_FOCUS = "#robots"
     CSS = """
@@ -109,6 +120,7 @@ class FleetScreen(QScreen):
         self._robots: dict[str, RobotRow] = {}
         self._page: RobotPage | None = None
         self._cohorts: dict[str, CohortView] = {}
+        self._records: dict[str, RobotRecord] = {}
         self._view = "robots"
         self._opened = ""
         self._only_odd = False
@@ -132,6 +144,12 @@ class FleetScreen(QScreen):
     def refetch(self) -> None:
         self._asked_at = monotonic()
         self.ask(lambda: self.client.robots(limit=LIMIT), self._got)
+        self.ask(
+            lambda: self.client.records("robot", RobotRecord, limit=LIMIT),
+            self._got_records,
+            group="fetch-life",
+            quiet=True,
+        )
         if self._view == "cohorts":
             self.ask(self.client.cohorts, self._got_cohorts, group="cohorts")
 
@@ -140,12 +158,17 @@ class FleetScreen(QScreen):
         self._robots = {robot.id: robot for robot in page.rows}
         self._show()
 
+    def _got_records(self, records: tuple[RobotRecord, ...]) -> None:
+        self._records = {record.id: record for record in records}
+        self._show()
+
     def _got_cohorts(self, cohorts: tuple[CohortView, ...]) -> None:
         self._cohorts = {cohort.id: cohort for cohort in cohorts}
         self._show()
 
     def model_changed(self, delta: Delta | None) -> None:
-        if self._page is not None and (delta is None or delta.rollouts) and monotonic() - self._asked_at > 2:
+        moved = delta is None or delta.rollouts or any(kind == "robot" for kind, _ in delta.records)
+        if self._page is not None and moved and monotonic() - self._asked_at > 2:
             self.refetch()
 
     def each_second(self) -> None:
@@ -183,7 +206,12 @@ class FleetScreen(QScreen):
                 if self._only_odd
                 else ("No robot is known yet. The engine asks the update server by itself: qd doctor says if it can.",)
             )
-        table.merge([(robot.id, fleet_view.cells(robot, now)) for robot in sorted(robots, key=lambda robot: robot.id)])
+        table.merge(
+            [
+                (robot.id, fleet_view.cells(robot, now, self._records.get(robot.id)))
+                for robot in sorted(robots, key=lambda robot: robot.id)
+            ]
+        )
         self.query_one("#cohorts", LineTable).merge(
             [(cohort.id, fleet_view.cohort_cells(cohort, now)) for cohort in self._cohorts.values()]
         )
@@ -195,11 +223,17 @@ class FleetScreen(QScreen):
         if self._view == "cohorts" and self._opened in self._cohorts:
             return fleet_view.cohort_detail(self._cohorts[self._opened], now, cells)
         if self._opened in self._robots:
-            return fleet_view.detail(self._robots[self._opened], now, cells, self._expected_s)
+            return fleet_view.detail(
+                self._robots[self._opened], now, cells, self._expected_s, self._records.get(self._opened)
+            )
         return [[(f"{self._opened} is not known any more. Esc goes back.", "muted")]]
 
     def _is_odd(self, robot: RobotRow, now: float) -> bool:
-        return bool(robot.drift or robot.hold or robot.lookalike or (robot.online and fleet_view.stale(robot, now)))
+        record = self._records.get(robot.id)
+        out = record is not None and not record.dispatchable
+        return bool(
+            out or robot.drift or robot.hold or robot.lookalike or (robot.online and fleet_view.stale(robot, now))
+        )
 
     def verdict(self) -> list[Part]:
         if self._page is None:
@@ -261,6 +295,25 @@ class FleetScreen(QScreen):
 
     def act_fleet_rollout(self) -> None:
         self.console.open("rollout", self._rollout_of())
+
+    def act_fleet_file(self) -> None:
+        target = self.target()
+        if target is None or target.kind != "robot":
+            self.say(("a case is about a robot: o goes back to the robots", "caution"))
+            return
+        self.ask(
+            lambda: self.client.read("/v1/cases/queue", CaseQueue),
+            lambda queue: self._file(queue, target.id),
+            group="fetch-cases",
+        )
+
+    def _file(self, queue: CaseQueue, robot: str) -> None:
+        from screens import case_forms
+
+        open_cases = [line.case for line in queue.rows]
+        self.console.ask_form(
+            case_forms.filing(self.client, open_cases, queue.modes, lambda answer: self.refetch(), robot)
+        )
 
     def act_fleet_odd(self) -> None:
         self._only_odd = not self._only_odd

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from engine.contract.fleet import CohortView, RobotRow
+from engine.contract.robots import RobotRecord
 from screens import figures, layout, plots
 from screens.layout import Line
 from screens.model import age, coarse
@@ -42,9 +43,11 @@ def seen(robot: RobotRow, now: float) -> Part:
     return (f"STALE {coarse(old)}", "caution") if stale(robot, now) else (coarse(old), "muted")
 
 
-def flags(robot: RobotRow) -> Line:
-    """What is odd about a robot, in words."""
+def flags(robot: RobotRow, record: RobotRecord | None = None) -> Line:
+    """What is odd about a robot, in words; with `record`, what keeps it from work."""
     out: Line = []
+    if record is not None and not record.dispatchable:
+        out.append((f"\u2717 out {', '.join(record.holds[:2]) or record.state.replace('_', ' ')} ", "caution"))
     if robot.drift:
         out.append(("\u2260 drift ", "caution"))
     if robot.hold:
@@ -54,7 +57,7 @@ def flags(robot: RobotRow) -> Line:
     return out
 
 
-def cells(robot: RobotRow, now: float) -> Cells:
+def cells(robot: RobotRow, now: float, record: RobotRecord | None = None) -> Cells:
     """One row: name and serial (two identifiers), mode, versions, what is odd, when it was heard."""
     tone = MODE_TONES.get(robot.mode, "")
     return (
@@ -62,7 +65,7 @@ def cells(robot: RobotRow, now: float) -> Cells:
         (_tail(robot.serial), "muted"),
         (robot.mode, tone) if tone else robot.mode,
         versions(robot),
-        flags(robot),
+        flags(robot, record),
         robot.site,
         robot.variant,
         robot.customer,
@@ -96,7 +99,9 @@ def summary(robots: Sequence[RobotRow], now: float, total: int) -> list[Part]:
     return [*line, "."]
 
 
-def detail(robot: RobotRow, now: float, cells_wide: int, expected_s: float = 300.0) -> list[Line]:
+def detail(
+    robot: RobotRow, now: float, cells_wide: int, expected_s: float = 300.0, record: RobotRecord | None = None
+) -> list[Line]:
     """Everything known about one robot, with the age of it."""
     reported: Part = robot.reported or "\u2014"
     if robot.drift:
@@ -123,6 +128,8 @@ def detail(robot: RobotRow, now: float, cells_wide: int, expected_s: float = 300
             [seen(robot, now), (f"  it is expected every {age(robot.poll_s)}", "muted") if robot.poll_s else ""],
         ),
     ]
+    if record is not None:
+        rows += _life(record)
     if robot.rollout:
         rows.append(("rollout", f"{robot.rollout}, {robot.state or 'not started'}"))
     if robot.hold:
@@ -131,6 +138,20 @@ def detail(robot: RobotRow, now: float, cells_wide: int, expected_s: float = 300
         rows.append(("looks like", (f"{robot.lookalike} (compare the serial before you act)", "caution")))
     rows.append(("record", figures.aged(robot.as_of, now, expected_s)))
     return [[("ROBOT ", "muted"), (robot.id, "strong")], [""], *layout.pairs(rows, cells_wide)]
+
+
+def _life(record: RobotRecord) -> list[tuple[str, layout.Cell]]:
+    """In service or out, by what, and which serial numbers it has had."""
+    holds = ", ".join(record.holds)
+    told: Line = [figures.state(record.state)]
+    if not record.dispatchable:
+        told.append((f"  gets no tasks{f': {holds}' if holds else ''}", "caution"))
+    rows: list[tuple[str, layout.Cell]] = [("service", told)]
+    if record.serial_history:
+        rows.append(("was", ", ".join(one.serial or "no serial" for one in record.serial_history)))
+    if record.lease:
+        rows.append(("control", (f"under lease {record.lease}", "caution")))
+    return rows
 
 
 def cohort_name(cohort: CohortView) -> str:

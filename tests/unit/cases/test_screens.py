@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from engine.contract.robots import RobotRecord
 from screens import form
 from screens.case import CaseScreen
 from screens.cases import CasesScreen
@@ -179,3 +180,23 @@ async def test_a_case_that_is_not_there_leads_back(at: At) -> None:
     async with at(":case M-9999", client=fake_cases.client()) as desk:
         assert "there is nothing at" in desk.text
         await desk.press("escape")
+
+
+async def test_a_case_is_filed_from_the_robot_under_the_cursor(at: At) -> None:
+    client = fake_cases.client()
+    client.held["robot"] = [
+        RobotRecord(
+            id=min(one.id for one in client.fleet),
+            kind="robot",
+            state="out_of_service",
+            dispatchable=False,
+            holds=("M-311",),
+        )
+    ]
+    async with at(":fleet", client=client) as desk:
+        assert "out M-311" in desk.text
+        await desk.press("plus")
+        await desk.write("squeals")
+        await desk.press("ctrl+s")
+        (sent,) = desk.sent("case.open")
+        assert sent.args["robot"] in {one.id for one in client.fleet} and sent.args["symptom"] == "squeals"
