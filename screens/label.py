@@ -25,8 +25,6 @@ drafts: dict[str, list[Label]] = {}
 """Labels that were set and not handed in, by task. Kept while the console runs."""
 
 acts.register(
-    Act("labels.claim", "a", "take", target="label_task", level=Level.SAFE, command="label.claim", help="Take this task: nobody else works on it meanwhile", cli="qd data labels claim {id}", order=2),
-    Act("labels.release", "u", "give back", target="label_task", level=Level.SAFE, command="label.release", help="Give it back to the queue", cli="qd data labels release {id}", order=3),
     Act("label.add", "n", "add label", target="label_task", help="One more label; a span begins where the last one ended", order=1),
     Act("label.remove", "x", "remove/wrong", target="label_task", help="Take the label under the cursor away; in an audit: say that it is wrong", order=3),
     Act("label.submit", "S", "hand in", target="label_task", help="Hand the labels (or the audit) in", cli="qd data labels submit {id} --label phase=grasp@0-2", order=2),

@@ -22,6 +22,8 @@ PURPOSES = {"label": "label", "overlap": "second look", "audit": "audit"}
 RANK = {"claimed": 0, "open": 1, "submitted": 2, "accepted": 3, "dropped": 4}
 acts.register(
     Act("labels.open", "enter", "open", target="label_task", help="What is asked, and the labels so far", cli="qd data labels show {id}", order=1),
+    Act("labels.claim", "a", "take", target="label_task", level=Level.SAFE, command="label.claim", help="Take this task: nobody else works on it meanwhile", cli="qd data labels claim {id}", order=2),
+    Act("labels.release", "u", "give back", target="label_task", level=Level.SAFE, command="label.release", help="Give it back to the queue", cli="qd data labels release {id}", order=3),
     Act("labels.all", "x", "done too", target="", help="Tasks that are done as well, or only those that wait", cli="qd data labels ls --state submitted", order=4),
 )  # fmt: skip
 
