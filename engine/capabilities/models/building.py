@@ -6,9 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import tarfile
-import tempfile
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -123,6 +120,8 @@ async def _converted(context: Context, candidate: CandidateView, pack: PackView,
         return candidate.model_digest, await asyncio.to_thread(source.read_bytes)
     policy = context.policy("release")
     bench: Bench = context.port("evaluation")
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="qd-build-") as folder:
         out = Path(folder) / "model.bin"
         job = {"kind": "convert", "model": str(source), "out": str(out), "precision": precision}
@@ -172,6 +171,8 @@ def archive(manifest: Mapping[str, Json], model: bytes) -> bytes:
         "manifest.json": msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2) + b"\n",
         ENTRY: model,
     }
+    import tarfile
+
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name in sorted(members):
@@ -257,6 +258,7 @@ async def _keep(context: Context, envelope: Mapping[str, Json], name: str) -> st
 
 def sbom_of(artifact: ArtifactView, candidate: CandidateView, comparison: Any, now: float) -> dict[str, Json]:
     """CycloneDX 1.6 (ECMA-424): the archive, the model with its card, the data it learnt from, what it was tried with."""
+    import uuid
     from datetime import UTC, datetime
 
     def hashes(digest: str) -> list[dict[str, str]]:

@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,6 +72,9 @@ class Programs:
     async def lines(
         self, argv: Sequence[str], job: Mapping[str, Json], *, wanted: Callable[[], bool], limit_s: float
     ) -> AsyncIterator[dict[str, Json]]:
+        import shutil
+        import tempfile
+
         await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True, mode=0o700)
         home = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="job-", dir=self.folder))
         process: asyncio.subprocess.Process | None = None
