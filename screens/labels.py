@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from engine.contract.common import CommandAnswer
 from engine.contract.datasets import LabelTaskView
 from screens import acts, figures
-from screens.acts import Act, Reason
+from screens.acts import Act, Level, Reason
 from screens.base import QScreen, Target
 from screens.model import Delta, coarse
 from screens.widgets.line_table import Column, LineTable
