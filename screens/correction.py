@@ -233,6 +233,8 @@ class CorrectionScreen(QScreen):
             lines.append([("This cluster has no clip.", "muted")])
         else:
             lines += self._clip_lines(self.case, cells)
+            if self.size.height >= 32 and len(self.clips) > 1:
+                lines += [[""], *correction_view.clips(self.clips, self.case.id, cells)]
         page.show(lines)
 
     def _clip_lines(self, case: CorrectionCase, cells: int) -> list[Line]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from engine.contract.corrections import ClipView, ClusterView, CorrectionCase, EffectView, Factors, Span
 from screens import figures, plots
 from screens.clip_edit import Edits
-from screens.layout import Line
+from screens.layout import Cell, Line, table
 from screens.model import coarse
 from screens.widgets.parts import Part, width
 
@@ -159,6 +159,20 @@ def clip_head(case: CorrectionCase, place: tuple[int, int]) -> Line:
     if window is not None and window.digest and window.covered < 1:
         parts.append((f"  {100 * window.covered:.0f} % of the window", "muted"))
     return parts
+
+
+def clips(rows: Sequence[CorrectionCase], here: str, cells: int) -> list[Line]:
+    """The clips of a cluster: which is open, what each waits for, who said something, where it goes."""
+    listed: list[Sequence[Cell]] = [
+        (
+            ("\u25b8", "strong") if one.id == here else " ", one.id, state(one.state), one.robot, one.site,
+            figures.clock(one.t0, one.t0 + 86_400), f"{len(one.annotations)}/{2 if one.double else 1}",
+            str(one.quality or ""), one.route or (f"{one.wanted}?" if one.wanted else ""), (one.snapshot or one.pack, "muted"),
+        )
+        for one in rows[:60]
+    ]  # fmt: skip
+    head = ("", "clip", "state", "robot", "site", "when", "people", "quality", "goes to", "held by")
+    return table(listed, cells, head=head, right=frozenset({6, 7}))
 
 
 def facts(case: CorrectionCase, me: str) -> list[Line]:
