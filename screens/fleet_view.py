@@ -47,7 +47,7 @@ def flags(robot: RobotRow, record: RobotRecord | None = None) -> Line:
     """What is odd about a robot, in words; with `record`, what keeps it from work."""
     out: Line = []
     if record is not None and not record.dispatchable:
-        out.append((f"\u2717 out {', '.join(record.holds[:2]) or record.state.replace('_', ' ')} ", "caution"))
+        out.append((f"\u2717 {', '.join(record.holds[:2]) or 'out'} ", "caution"))
     if robot.drift:
         out.append(("\u2260 drift ", "caution"))
     if robot.hold:

@@ -194,7 +194,7 @@ async def test_a_case_is_filed_from_the_robot_under_the_cursor(at: At) -> None:
         )
     ]
     async with at(":fleet", client=client) as desk:
-        assert "out M-311" in desk.text
+        assert "✗ M-311" in desk.text
         await desk.press("plus")
         await desk.write("squeals")
         await desk.press("ctrl+s")
