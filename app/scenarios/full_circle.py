@@ -38,7 +38,9 @@ def begin(stage: Stage) -> None:
     release.pack(stage, "bins", LINE, {SPIKED: fielded, BEFORE: fielded})
     about = {
         "dataset": loop.DATASET, "line": LINE, "purpose": "what people did when robots jammed",
-        "recipe": {"version": FIXED, "epochs": 12, "checkpoint_every": 4, "pace_s": 0.05},
+        "recipe": {
+            "version": FIXED, "base": fielded, "freeze": ["all"], "epochs": 24, "checkpoint_every": 8, "pace_s": 0.02,
+        },
     }  # fmt: skip
     stage.do("lea", "dataset.create", args=about)
     today = stage.now() // (4 * loop.HOUR) * 4 * loop.HOUR - 4 * loop.HOUR
@@ -201,6 +203,8 @@ SCENARIO = Scenario(
     title="from a spike of interventions to the release that fixes it, and what it did: one thread through seven patterns",
     begin=begin,
     play=play,
-    speed=1500.0,
+    world="remedied",
+    robots=120,
+    speed=3000.0,
     limit_s=280.0,
 )

@@ -17,12 +17,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from connectors.sandbox.policy_model import BadCheckpoint, Numbers, Policy, decode, digest_of, encode, features
+from connectors.sandbox.policy_model import (
+    FEATURES,
+    BadCheckpoint,
+    Numbers,
+    Policy,
+    decode,
+    digest_of,
+    encode,
+    features,
+)
 
 TOPIC = "/policy/step"
 RECIPE: dict[str, Any] = {
     "line": "pick", "epochs": 24, "learning_rate": 0.05, "l2": 0.0001, "checkpoint_every": 3, "pace_s": 0.0,
+    "freeze": [],
 }  # fmt: skip
+"""`freeze` names blocks of weights (`all`, `jammed`, a task) that stay as the base has them."""
 PREEMPTED = 75
 MAX_EPISODE_FRAMES = 100_000
 
@@ -58,6 +69,9 @@ def recipe_of(path: Path | None) -> dict[str, Any]:
     numbers = ("epochs", "learning_rate", "l2", "checkpoint_every", "pace_s")
     if any(isinstance(recipe[n], bool) or not isinstance(recipe[n], int | float) or recipe[n] < 0 for n in numbers):
         raise Refused("BadRecipe", f"{', '.join(numbers)} are numbers that are not negative", 2)
+    blocks = {name.rsplit(" ", 1)[0] for name in FEATURES}
+    if not isinstance(recipe["freeze"], list) or not set(recipe["freeze"]) <= blocks:
+        raise Refused("BadRecipe", f"freeze is a list of {', '.join(sorted(blocks))}", 2)
     if not 1 <= recipe["epochs"] <= 10_000 or not 0 < recipe["learning_rate"] <= 1:
         raise Refused("BadRecipe", "epochs is 1..10000 and learning_rate over 0 and at most 1", 2)
     return recipe
@@ -153,13 +167,26 @@ def one_epoch(policy: Policy, frames: list[Frame], recipe: dict[str, Any], seed:
     """One pass in an order of its own; the step shrinks as it goes on."""
     rate = recipe["learning_rate"] / (1.0 + epoch / 2.0)
     decay = 1.0 - rate * recipe["l2"]
+    frozen = {i for i, name in enumerate(FEATURES) if name.rsplit(" ", 1)[0] in recipe["freeze"]}
     for at in Numbers("order", seed, epoch).shuffled(len(frames)):
         _, present, act, weight = frames[at]
         for row, wanted in zip(policy.weights, act, strict=True):
             wrong = sum(row[i] * value for i, value in present) - wanted
             step = rate * weight * max(-4.0, min(4.0, wrong))
             for i, value in present:
-                row[i] = row[i] * decay - step * value
+                if i not in frozen:
+                    row[i] = row[i] * decay - step * value
+
+
+def _base(path: str) -> Policy | None:
+    """The checkpoint to begin from: its weights and the tasks it knows, none of its history. Raises Refused."""
+    if not path:
+        return None
+    try:
+        found = decode(Path(path).read_bytes())
+    except (OSError, BadCheckpoint) as error:
+        raise Refused("BadBase", f"the checkpoint to begin from can't be used: {error}", 2) from error
+    return Policy(weights=found.weights, header={"tasks": found.header.get("tasks", [])})
 
 
 def _newest(folder: Path) -> Policy | None:
@@ -189,12 +216,15 @@ def train(options: argparse.Namespace) -> int:
     folder: Path = options.out
     folder.mkdir(parents=True, exist_ok=True)
     digest = recipe_digest(recipe)
-    policy = (_newest(folder) if options.resume else None) or Policy()
-    if policy.header and (policy.header.get("recipe_digest"), policy.header.get("seed")) != (digest, options.seed):
+    base = _base(options.base)
+    known = set(base.header["tasks"]) if base else set()
+    resumed = _newest(folder) if options.resume else None
+    policy = resumed or base or Policy()
+    if resumed and (policy.header.get("recipe_digest"), policy.header.get("seed")) != (digest, options.seed):
         raise Refused("BadRecipe", "the checkpoint to resume from was made by another recipe or seed", 2)
     policy.header |= {
         "line": recipe["line"], "seed": options.seed, "snapshot": options.snapshot, "recipe_digest": digest,
-        "tasks": sorted({name for name, _, _, _ in frames}), "epoch": int(policy.header.get("epoch", 0)),
+        "tasks": sorted(known | {name for name, _, _, _ in frames}), "epoch": int(policy.header.get("epoch", 0)),
     }  # fmt: skip
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
@@ -236,6 +266,7 @@ def main() -> int:
     parser.add_argument("--recipe", type=Path, help="JSON; defaults where it says nothing")
     parser.add_argument("--out", required=True, type=Path, help="the folder of the checkpoints")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--base", default="", help="a checkpoint to begin from; empty: from nothing")
     parser.add_argument("--snapshot", default="", help="root digest of what is learnt from; stands in the header")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     try:

@@ -53,6 +53,12 @@ SCENARIOS: dict[str, Scenario] = {
             ending="completed",
         ),
         Scenario(
+            name="remedied",
+            title="The release mends what people had to help with: it needs them half as often.",
+            ending="completed",
+            rate_new=0.5,
+        ),
+        Scenario(
             name="canary-regression",
             title="The release needs people six times as often, on every robot.",
             ending="rolled back by policy at the canary",
