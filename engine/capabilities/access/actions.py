@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from engine.capabilities.access import facts, filing, granting, people, rules, wording
+from engine.capabilities.access import facts, filing, granting, leases, people, rules, wording
 from engine.capabilities.access.entities import LIVE
 from engine.capabilities.access.signatures import signed
 from engine.capabilities.ports import Action, ActionError
@@ -18,6 +18,8 @@ from engine.capabilities.records import Emit
 from engine.contract.access import AccessRequest, ControlLease, Evaluation, Grant
 
 Json = Any
+NO_HANDS = ("MANUAL", "TEACH_IN", "SERVICE", "STARTUP")
+"""Operating modes (VDA 5050) in which nobody far away has a hand on a robot."""
 MANY = 200
 """Recordings of a grant that are looked at with every look; of more, `qd.consent.revoked` tells."""
 Input = dict[str, Json]
@@ -256,9 +258,8 @@ async def watch(context: Any, given: Input) -> Json:
                 "how": "lost",
                 "why": f"latency p95 {lease.latency_p95_ms:.0f} ms is too long to drive with",
             }
-        moved = await _moved(context, grant)
-        if moved:
-            return {"over": True, "how": "revoked", "why": moved}
+    if ended := await _interrupted(context, grant, lease):
+        return {"over": True, "how": ended[0], "why": ended[1]}
     return {"over": False, "how": "", "why": ""}
 
 
@@ -427,18 +428,29 @@ async def _evaluated(context: Any, request: AccessRequest) -> tuple[Evaluation, 
     return found, seen, gathered
 
 
-async def _moved(context: Any, grant: Grant) -> str:
-    """A robot that crossed a border while somebody had a hand on it."""
+async def _interrupted(context: Any, grant: Grant, lease: ControlLease | None) -> tuple[str, str] | None:
+    """What happened to the robot: it crossed a border, was put on hold as evidence, somebody stepped in, or it is gone."""
+    hands = lease is not None and lease.mode in leases.HANDS
+    if lease is None and "shell" not in grant.actions:
+        return None
     request = await _request(context, grant.request)
     seen = await facts.found(context, request)
     now = {item.region for item in seen.items if item.region}
     before = set(request.classification.subject_regions)
-    new = sorted(now - before)
-    return (
-        f"{', '.join(grant.robots[:3])} is now in {', '.join(new)}, granted for {', '.join(sorted(before))}"
-        if before and new
-        else ""
-    )
+    if lease is not None and before and (new := sorted(now - before)):
+        return (
+            "revoked",
+            f"{', '.join(grant.robots[:3])} is now in {', '.join(new)}, granted for {', '.join(sorted(before))}",
+        )
+    held = await facts.holds(context, request, seen, context.policy("access"))
+    if held["on"] and (hands or "shell" in grant.actions) and not grant.breakglass:
+        return "revoked", f"held: {held['text']}; what is there is evidence"
+    robot = seen.robots[0] if seen.robots else {}
+    if hands and robot and robot["mode"] in NO_HANDS:
+        return "revoked", f"{robot['id']} is in {robot['mode']}: somebody on site has it"
+    if hands and robot and not robot["online"]:
+        return "lost", f"{robot['id']} does not answer: it goes to its minimal-risk state"
+    return None
 
 
 async def _withdrawn(context: Any, session: str) -> bool:

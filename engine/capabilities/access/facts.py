@@ -150,7 +150,7 @@ async def gather(look: Looks, request: AccessRequest, seen: Found, classes: Clas
             "sites": list(classes.sites), "desk": desk, "desk_qualified": float(qualified),
             "countries": sorted({_country(policy, one) for one in classes.sites} - {""}),
         },
-        "holds": await _holds(look, request, seen, policy),
+        "holds": await holds(look, request, seen, policy),
     }  # fmt: skip
 
 
@@ -306,29 +306,32 @@ async def _teleop(
     }  # fmt: skip
 
 
-async def _holds(look: Looks, request: AccessRequest, seen: Found, policy: Mapping[str, Json]) -> dict[str, Json]:
-    """Holds on the robots and sites that are asked for: the site's own list, legal holds of incidents, the robots' records."""
+async def holds(look: Looks, request: AccessRequest, seen: Found, policy: Mapping[str, Json]) -> dict[str, Json]:
+    """Holds on the robots and sites that are asked for: the site's own list, and what incidents keep as evidence. That a robot
+    is out of service keeps nobody from mending it.
+    """
     names = {*request.robots, request.site, *(item.site for item in seen.items)} - {""}
     listed = policy.get("conflicting_holds") or {}
     on = [f"{name}: {listed[name]}" for name in sorted(names) if name in listed]
-    on += [f"{robot['id']}: {hold}" for robot in seen.robots for hold in robot["holds"]]
-    for hold in await _open_holds(look):
-        held = {str(one) for one in getattr(hold, "robots", ())} | {str(getattr(hold, "robot", ""))}
-        both = sorted(held & set(request.robots))
-        on += [f"{name}: {hold.id}" for name in both]
+    held = {str(hold.robot): hold for hold in await _open_holds(look)}
+    on += [
+        f"{name}: {held[name].id} ({held[name].purpose}, {held[name].incident})"
+        for name in request.robots
+        if name in held
+    ]
     on = list(dict.fromkeys(on))
     return {"on": on, "text": "; ".join(on[:3])}
 
 
 async def _open_holds(look: Looks) -> list[Any]:
     try:
-        return await look.records.find("hold", state=("active", "placed", "held", "open"), limit=HISTORY)
+        return await look.records.find("hold", state="active", limit=HISTORY)
     except (ValueError, ActionError):
         return []
 
 
 async def _robots(look: Looks, names: Sequence[str]) -> list[dict[str, Json]]:
-    """Robots as the fleet reports them now, with what their own records add (holds). Without a fleet, the records alone."""
+    """Robots as the fleet reports them now; what it does not say, their own records do. Without a fleet, the records alone."""
     live: dict[str, Any] = {}
     if names:
         try:
@@ -347,7 +350,6 @@ async def _robots(look: Looks, names: Sequence[str]) -> list[dict[str, Json]]:
                 "customer": _either(robot, record, "customer"), "variant": _either(robot, record, "variant"),
                 "serial": _either(robot, record, "serial"), "mode": robot.mode if robot is not None else _either(None, record, "mode"),
                 "online": bool(robot.online) if robot is not None else False,
-                "holds": [str(one) for one in getattr(record, "holds", ()) or ()],
             }
         )  # fmt: skip
     return rows

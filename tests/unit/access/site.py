@@ -19,6 +19,7 @@ from engine.capabilities.access.entities import ENTITIES
 from engine.capabilities.data.entities_sessions import ENTITIES as SESSIONS
 from engine.capabilities.entities import Catalogue
 from engine.capabilities.fleet.entities import ENTITIES as ROBOTS
+from engine.capabilities.incidents.entities import ENTITIES as INCIDENTS
 from engine.capabilities.packs import load_pack, merged
 from engine.capabilities.policy import Policy
 from engine.capabilities.ports import ActionError, Robot
@@ -137,7 +138,7 @@ class Site:
             Config(
                 database=self.folder / "quarterdeck.db", actions=actions(), evaluator=Expressions(), clock=self.clock,
                 ports={"secrets": self.keys, "fleet": self.fleet}, policy=self._pack, horizon_s=60.0,
-                catalogue=Catalogue((EVIDENCE, *ENTITIES, *SESSIONS, *ROBOTS)),
+                catalogue=Catalogue((EVIDENCE, *ENTITIES, *SESSIONS, *ROBOTS, *INCIDENTS)),
             )
         )  # fmt: skip
         text = (resources.files("engine.patterns") / "access-review.yaml").read_text("utf-8")

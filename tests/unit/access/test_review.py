@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -412,3 +413,58 @@ async def test_a_review_survives_the_engine(tmp_path: Path) -> None:
         )
     finally:
         await site.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "how", "why"),
+    [
+        ({"mode": "MANUAL"}, "revoked", "somebody on site has it"),
+        ({"online": False, "mode": "OFFLINE"}, "lost", "does not answer"),
+    ],
+)
+async def test_a_hand_is_taken_off_when_somebody_steps_in_or_the_robot_is_gone(
+    site: Site, change: dict[str, Any], how: str, why: str
+) -> None:
+    name = await site.ask()
+    grant = await site.driven(name)
+    site.fleet.set("R-1", **change)
+    site.clock.advance(16)
+    await site.state(name, "in_review")
+    assert why in site.grant(name).reason and site.host.book.reads.get("lease", grant.lease).state == how
+
+
+async def test_what_becomes_evidence_is_let_go_of_and_not_taken_again(site: Site) -> None:
+    name = await site.ask()
+    await site.driven(name)
+    await site.at("ivo").records.create(
+        "hold", {"robot": "R-1", "incident": "I-44", "purpose": "legal", "reason": "crash"}, key="h"
+    )
+    site.clock.advance(16)
+    await site.state(name, "in_review")
+    assert "H-1 (legal, I-44)" in site.grant(name).reason
+    again = await site.state(await site.ask(), "denied")
+    assert again.evaluation.reasons[0].startswith("HLD-1")
+
+
+async def test_exports_of_one_company_are_added_up_over_its_people(site: Site) -> None:
+    from engine.capabilities.access import facts
+
+    site.policy = {**site.policy, "actors": {**site.policy["actors"], "otto": {**site.policy["actors"]["olga"]}}}
+    for person, size in (("olga", 300), ("otto", 400), ("tess", 5_000)):
+        taken = {"volume": {"bytes": size, "robots": 2}}
+        fields = {
+            "requester": person,
+            "employer": "VendorCo" if person != "tess" else "QR",
+            "action": "export",
+            "sort": "export",
+            "grant": "GR-x",
+            "classification": taken,
+        }
+        await site.at(person).records.create("access_request", fields, key=person)
+    request = site.request(await site.ask("olga"))
+    seen = await facts.found(site.at("olga"), request)
+    gathered = await facts.gather(site.at("olga"), request, seen, facts.classified(request, seen, site.policy))
+    assert gathered["history"]["bytes_12m"] == 700.0
+    site.clock.advance(366 * 86_400)
+    gathered = await facts.gather(site.at("olga"), request, seen, facts.classified(request, seen, site.policy))
+    assert gathered["history"]["bytes_12m"] == 0.0
