@@ -30,7 +30,7 @@ class ReleaseArgs(Args, frozen=True, kw_only=True):
 
 
 async def add(desk: Desk, record: None, args: AddArgs) -> Json:
-    if not args.folder.startswith(("/", "file:///")):
+    if not args.folder.startswith(("/", "file:///", "s3://")):
         desk.refuse(
             "BadFolder",
             f"{args.folder[:200]!r} is no absolute path",

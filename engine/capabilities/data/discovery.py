@@ -184,7 +184,11 @@ class _Manifest(Struct):
 
 def _manifest(folder: Path, found: Found) -> dict[str, dict[str, Json]]:
     """What the sender says, by file name. One that makes no sense is said to, and counts as none."""
-    path = folder / MANIFEST
+    return read_manifest(folder / MANIFEST, found)
+
+
+def read_manifest(path: Path, found: Found) -> dict[str, dict[str, Json]]:
+    """What a sender says, by file name; nothing when there is no such file."""
     try:
         if path.is_symlink() or not path.is_file():
             return {}

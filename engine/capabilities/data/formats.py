@@ -27,17 +27,18 @@ def content_stamp(path: Path, format: str) -> str:
 
 
 def locate(vault: Any, session: SessionView, *, verify: bool = False) -> Path:
-    """The file that holds what is used of a session: the mended one, else the one that came in.
+    """The file that holds what is used of a session: the mended or fetched one in the vault, else the one that came in.
 
     Raises ActionError `SessionGone` or `ContentChanged`: a name proves nothing, so what stands there is compared with what
     was read (by size and times; by its bytes when those differ, and with `verify`).
     """
-    if session.format != "lerobot-v3" and session.content != session.digest:
+    kept = session.content != session.digest or "://" in session.uri
+    if session.format != "lerobot-v3" and kept:
         found: Path = vault.path(session.content)
         if verify and not vault.verify(session.content):
             raise ActionError(
                 "ContentChanged",
-                f"{session.id}: the mended file is not what was kept",
+                f"{session.id}: its file in the vault is not what was kept",
                 kind="conflict",
                 retryable=False,
             )

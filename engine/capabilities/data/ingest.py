@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from engine.capabilities.data import discovery
+from engine.capabilities.data import discovery, remote
 from engine.capabilities.data.byte_source import NotAFile
 from engine.capabilities.data.checks import judge, refused, verdict
 from engine.capabilities.data.facts import Facts
@@ -42,9 +42,14 @@ _taking: dict[str, asyncio.Lock] = {}
 async def discover(context: Context, given: Input) -> Json:
     """What a folder holds."""
     intake = _intake(context)
-    place = discovery.folder_of(str(given.get("folder") or given.get("uri") or ""), intake)
+    uri = str(given.get("folder") or given.get("uri") or "")
     claims = {name: given[name] for name in ("robot", "site") if given.get(name)}
-    found = await asyncio.to_thread(discovery.discover, place, intake, claims)
+    if remote.is_remote(uri):
+        place: Path | str = uri
+        found = await remote.discover(context, uri, intake, claims)
+    else:
+        folder = place = discovery.folder_of(uri, intake)
+        found = await asyncio.to_thread(discovery.discover, folder, intake, claims)
     return {
         "found": found.refs, "count": len(found.refs), "bytes": found.bytes, "skipped": [list(pair) for pair in found.skipped[:500]],
         "skipped_count": len(found.skipped), "folder": str(place),
@@ -55,13 +60,19 @@ async def ingest(context: Context, given: Input) -> Json:
     """Reads one recording: digest, topics, length, bill. Duplicates and what can't be read are set aside with the reason."""
     ref = _checked(given["ref"])
     intake, profile = _intake(context), profile_of(context.policy("data"))
+    distant = remote.is_remote(ref["uri"])
     path = Path(ref["uri"])
-    discovery.folder_of(ref["uri"], intake)
-    stamp = await asyncio.to_thread(_stamp, path, ref["format"], ref["name"])
+    if distant:
+        stamp = remote.stamp_of(ref)
+    else:
+        discovery.folder_of(ref["uri"], intake)
+        stamp = await asyncio.to_thread(_stamp, path, ref["format"], ref["name"])
     session = await _opened(context, ref, given, stamp)
     if session.state != "discovered":
         return _taken(session, known=True)
     rules, claim = rules_of(profile, intake), _claim(ref)
+    if distant:
+        path = await remote.fetch(context, ref, session.id)
     try:
         facts = await _scan(context, path, ref["episode"], ref["format"], rules)
     except (Refused, NotAFile) as error:

@@ -46,7 +46,7 @@ def fields_of(facts: Facts, claim: Claim, ref: dict[str, Json]) -> dict[str, Jso
         "features": features_of(facts), "topics": topics_of(facts), "bill": dict(facts.metadata.get("bill", {})),
         "consent_basis": text("consent_basis"), "consent_subjects": subjects[:50], "licence": text("licence"),
         "pii": said.get("pii", "").lower() in ("true", "yes", "1"),
-        "group": f"{site}/{day}|{robot}|{operator}", "source_system": "folder", "observed_at": end / 1e9,
+        "group": f"{site}/{day}|{robot}|{operator}", "source_system": "object store" if "://" in str(ref.get("uri", "")) else "folder", "observed_at": end / 1e9,
     }  # fmt: skip
 
 

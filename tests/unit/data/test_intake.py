@@ -207,6 +207,7 @@ async def test_links_pipes_and_other_formats_are_named_and_not_read(taking: Tabl
 
 
 async def test_a_folder_that_may_not_be_read_is_refused(taking: Table, tmp_path: Path) -> None:
+    taking.ports["recordings"] = _Missing()
     for bad in ("relative/folder", str(tmp_path / "missing"), "s3://bucket/x"):
         with pytest.raises(ActionError) as refused:
             await taking.act("data.discover", folder=bad)
@@ -279,3 +280,47 @@ async def test_what_passed_is_told_once_with_its_bill(taking: Table, tmp_path: P
     assert session.conditions["light"] in ("day", "night") and session.features["lux"] > 0
     assert session.group.startswith(f"{plan.site}/2026-10-") and session.consent_basis == "employment-agreement"
     assert len(told) == 1 and b"firmware" in told[0] and b"bins" in told[0]
+
+
+async def test_recordings_of_an_object_store_are_kept_and_then_like_any_other(taking: Table, tmp_path: Path) -> None:
+    from tests.unit.connectors.test_s3 import Store
+
+    first, second = plans(count=2, seconds=4.0)
+    good, cut = (
+        recordings.write(first, tmp_path),
+        recordings.write(recordings.broken(second, "truncated", other=first), tmp_path),
+    )
+    told = {
+        "recordings": [
+            {"file": good.name, "robot": first.robot, "site": first.site},
+            {"file": cut.name, "robot": first.robot},
+        ]
+    }
+    store = Store(
+        {f"run/{path.name}": path.read_bytes() for path in (good, cut)}
+        | {"run/manifest.json": json.dumps(told).encode(), "run/lr/meta/info.json": b"{}", "run/old.bag": b"x"}
+    )
+    with pytest.raises(ActionError, match="recordings"):
+        taking.ports["recordings"] = _Missing()
+        await taking.act("data.discover", folder="s3://rec/run/")
+    taking.ports["recordings"] = store.client()
+    found = await taking.act("data.discover", folder="s3://rec/run/")
+    assert found["count"] == 2 and len(found["skipped"]) == 2
+    taken = {ref["name"]: await taking.act("data.take", ref=ref) for ref in found["found"]}
+    assert taken[good.name]["state"] == "valid"
+    assert taken[cut.name]["code"] == "wrong_robot"
+    session = await taking.get("session", taken[good.name]["session"])
+    assert session.source_system == "object store" and session.uri == f"s3://rec/run/{good.name}"
+    from engine.capabilities.data.formats import locate
+
+    assert locate(taking.host.vault, session, verify=True).read_bytes() == good.read_bytes()
+    store.objects.clear()
+    again = await taking.act("data.take", ref=found["found"][0])
+    assert again["known"] and not list(taking.host.vault.folder.glob(".fetching-*"))
+
+
+class _Missing:
+    async def list(self, uri: str, *, limit: int) -> Any:
+        raise ActionError(
+            "NotConfigured", "nothing is configured for recordings", kind="configuration", retryable=False
+        )
