@@ -255,6 +255,11 @@ def why(detail: RunDetail, now: float, blocked: str) -> list[list[Part]]:
         ("workflow", f"{detail.definition or run.workflow}   digest {detail.digest[:19]}"),
         ("started", f"{chrome.at(run.started_at, now)}Z by {run.started_by or 'nobody named'}"),
     ]
+    if detail.cause is not None:
+        about = f" about {detail.cause.subject}" if detail.cause.subject else ""
+        facts.append(("because", f"{detail.cause.event}{about}, event {detail.cause.seq}   h shows the thread"))
+    if detail.told:
+        facts.append(("told", f"{detail.told} event{'s' * (detail.told != 1)}   h shows what followed"))
     if run.ended_at:
         facts.append(("ended", f"{chrome.at(run.ended_at, now)}Z after {age(run.ended_at - run.started_at)}"))
     if detail.parent:

@@ -61,6 +61,9 @@ def _detail(detail: RunDetail) -> str:
         f"started {plain.moment(head.started_at)} by {head.started_by or '-'}, updated {plain.moment(head.updated_at)}",
         f"inputs  {msgspec.json.encode(detail.inputs).decode()}",
     ]
+    if detail.cause is not None:
+        about = f" about {detail.cause.subject}" if detail.cause.subject else ""
+        lines.append(f"because {detail.cause.event}{about}, event {detail.cause.seq}: qd trace {head.id}")
     if detail.error:
         lines.append(f"error   {detail.error}")
     lines = [plain.clean(line, 2000) for line in lines]

@@ -102,6 +102,15 @@ class EventPage(Page, frozen=True, kw_only=True):
     rows: tuple[EventView, ...] = ()
 
 
+class CauseView(View, frozen=True, kw_only=True):
+    """An event that started or moved a run, by its number."""
+
+    seq: int
+    event: str
+    subject: str = ""
+    at: float = 0.0
+
+
 class RunDetail(View, frozen=True, kw_only=True):
     run: RunSummary
     definition: str
@@ -115,5 +124,9 @@ class RunDetail(View, frozen=True, kw_only=True):
     parent: str = ""
     children: tuple[str, ...] = ()
     rollout: str = ""
+    cause: CauseView | None = None
+    """The event that started it (its parent's, for a child); None when a person or the clock did."""
+    told: int = 0
+    """Events it told itself."""
     verbs: dict[str, str] = {}
     """Verb -> empty when it can be used now, else the reason why not."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from engine.contract.runs import RunDetail, StepView, Waiting
+from engine.contract.runs import CauseView, RunDetail, StepView, Waiting
 from engine.core.explain import explain
 from engine.core.state import State
 from engine.store.errors import StoreCorrupt
@@ -63,6 +63,8 @@ def run_detail(reading: Reading, run: str, now: float) -> RunDetail | None:
         parent=parent or "",
         children=tuple(row[0] for row in reading.all("select id from runs where parent = ? order by number", (run,))),
         rollout=_rollout(reading, run),
+        cause=_cause(reading, run),
+        told=int(reading.one("select count(*) from event_threads where run = ?", (run,))[0]),
         verbs=_verbs(state),
     )
 
@@ -73,6 +75,14 @@ def _state(reading: Reading, run: str) -> tuple[State | None, str]:
     except StoreCorrupt as error:  # redacted: the lists still know it
         return None, str(error)
     return (loaded.state if loaded else None), ""
+
+
+def _cause(reading: Reading, run: str) -> CauseView | None:
+    row = reading.one(
+        "select e.seq, e.event, e.subject, e.at from run_threads r join event_threads e on e.seq = r.cause where r.run = ?",
+        (run,),
+    )
+    return CauseView(seq=row[0], event=row[1], subject=row[2], at=row[3]) if row else None
 
 
 def _rollout(reading: Reading, run: str) -> str:

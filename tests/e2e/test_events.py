@@ -117,6 +117,8 @@ def test_a_thread_is_told_routed_explained_and_traced(home: Installation, tmp_pa
         ("event", "shop.fetched"),  # of a thread of its own; the run took it and told the next
         ("event", "shop.used"),
     ]
+    shown = home.json("runs", "show", made["run"])
+    assert (shown["cause"]["seq"], shown["cause"]["event"], shown["told"]) == (asked[2]["seq"], "shop.asked", 1)
     text = home.run("trace", made["run"]).stdout
     assert "shop.made cup" in text and "<-- here" in text
     causes = home.json("trace", str(made["seq"]), "--causes")["nodes"]
