@@ -170,6 +170,9 @@ class IncidentScreen(QScreen):
         if self.detail is not None and self.detail.incident.run:
             self.console.open("run", self.detail.incident.run)
 
+    def act_incident_trace(self) -> None:
+        self.console.open("trace", self.incident)
+
     def act_incident_rollout(self) -> None:
         if self.detail is not None:
             last = next((wave.rollout for wave in reversed(self.detail.incident.waves) if wave.rollout), "")

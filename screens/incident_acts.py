@@ -49,6 +49,7 @@ acts.register(
     Act("incident.evidence", "e", "evidence", target="incident", help="Bundles and their digests, holds, what is owed", cli="qd incidents show {id} --evidence", order=13),
     Act("incident.gate", "A", "its gate", target="incident", help="The question that is open", cli="qd gates show GATE", order=0),
     Act("incident.run", "l", "its run", target="incident", help="Timeline, graph, inputs and outputs", cli="qd runs show RUN", order=0),
+    Act("incident.trace", "h", "thread", target="incident", help="What caused it and what it caused, both ways", cli="qd trace {id}", order=15),
     Act("incident.rollout", "w", "waves", target="incident", help="The rollout that carries it out", cli="qd rollouts show RUN", order=14),
     *(
         Act(f"incident.choose_{number}", str(number), f"choose {word}", target="incident", level=Level.SAFE, command="incident.choose",
@@ -61,7 +62,7 @@ ON_LIST = ("incident.contain", "incident.take", "incident.update")
 ON_ONE = (
     "incident.contain", "incident.take", "incident.execute", "incident.rescope", "incident.hold", "incident.update", "incident.clock",
     "incident.breakglass", "incident.severity", "incident.false_alarm", "incident.recurred", "incident.file", "incident.robots",
-    "incident.timeline", "incident.evidence", "incident.gate", "incident.run", "incident.rollout",
+    "incident.timeline", "incident.evidence", "incident.gate", "incident.run", "incident.rollout", "incident.trace",
     *(f"incident.choose_{number}" for number in range(1, 7)),
 )  # fmt: skip
 

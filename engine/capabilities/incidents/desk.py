@@ -6,6 +6,8 @@ one person goes ahead, by a phrase typed from what would be touched, and somebod
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -15,7 +17,9 @@ from engine.capabilities.incidents import declaring
 from engine.capabilities.incidents.clocks import Filed, Start, filed, foresee_start, start
 from engine.capabilities.incidents.reading import amend
 from engine.capabilities.incidents.robots import keep_out
+from engine.capabilities.ports import ActionError, Fleet
 from engine.capabilities.records import Emit
+from engine.capabilities.rollout.planning import slips
 from engine.contract.incidents import FollowUpView, HoldView, IncidentView
 
 Json = Any
@@ -108,6 +112,7 @@ class FileIt(Args, frozen=True, kw_only=True):
 
 
 async def declare(desk: Desk, record: Any, args: Declare) -> Json:
+    await _known(desk, args.robots, "args.robots")
     made: IncidentView = await desk.records.create(
         "incident",
         {
@@ -196,6 +201,7 @@ async def severity(desk: Desk, incident: IncidentView, args: Severity) -> Json:
 
 async def rescope(desk: Desk, incident: IncidentView, args: Rescope) -> Json:
     _open(desk, incident)
+    await _known(desk, args.robots, "args.robots")
     given = {
         name: getattr(args, name)
         for name in ("version", "selector", "previous", "forward", "hotfix")
@@ -263,6 +269,7 @@ async def foresee_rollouts(desk: Desk, incident: IncidentView, args: LetGoOn) ->
 
 async def place(desk: Desk, record: Any, args: Place) -> Json:
     """The robot stays exactly as it is, from now on: no install, no rollback, no dispatch."""
+    await _known(desk, (args.robot,), "args.robot")
     hold: HoldView = await desk.records.create(
         "hold",
         {"title": f"{args.robot}: {args.reason}"[:200], "robot": args.robot, "incident": args.incident, "purpose": "legal", "reason": args.reason},
@@ -327,6 +334,22 @@ async def _followed(desk: Desk, follow_up: FollowUpView, what: str) -> None:
     if incident is not None:
         await amend(desk.records, incident.id, lambda one: {}, at=desk.now(), who=desk.person, what=what)
         await _tell_run(desk, incident, "followup.filed", {"followup": follow_up.id}, needed=False)
+
+
+async def _known(desk: Desk, names: Sequence[str], field: str) -> None:
+    """Refuses a robot nobody has. A fleet that can't be read holds nobody back: what is asked here makes things safer."""
+    if not names:
+        return
+    try:
+        fleet: Fleet = desk.port("fleet")
+        here = [robot.id for robot in await fleet.robots()]
+    except ActionError:
+        return
+    for name in names:
+        if name not in here:
+            near = sorted(slips(name) & set(here)) or difflib.get_close_matches(name, here, 2)
+            fix = f"did you mean {' or '.join(near)}?" if near else "qd fleet robots lists them"
+            desk.refuse("unknown_robot", f"there is no robot {name[:60]!r} in the fleet", fix=fix, field=field)
 
 
 def _open(desk: Desk, incident: IncidentView) -> None:

@@ -167,12 +167,13 @@ def lookalikes(robots: Sequence[Robot]) -> list[list[str]]:
     for robot in robots:
         by_site.setdefault(robot.site, set()).add(robot.id)
     pairs = {
-        tuple(sorted((name, other))) for names in by_site.values() for name in names for other in _slips(name) & names
+        tuple(sorted((name, other))) for names in by_site.values() for name in names for other in slips(name) & names
     }
     return [list(pair) for pair in sorted(pairs)]
 
 
-def _slips(name: str) -> set[str]:
+def slips(name: str) -> set[str]:
+    """What one slip of a hand or an eye makes of a name."""
     found = {name[:i] + name[i + 1] + name[i] + name[i + 2 :] for i in range(len(name) - 1)}
     found |= {name[:i] + name[i + 1 :] for i in range(len(name))}
     for i, char in enumerate(name):
