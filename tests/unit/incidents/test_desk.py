@@ -124,3 +124,14 @@ async def test_what_is_over_takes_no_more_orders(ground: Ground) -> None:
     for verb, args in (("incident.take", {}), ("incident.contain", {}), ("incident.choose", {"option": "monitor"})):
         with pytest.raises(Refusal, match="false alarm"):
             await ground.do("ivo", verb, id_, **args)
+
+
+async def test_a_robot_nobody_has_is_refused_with_the_one_that_was_meant(ground: Ground) -> None:
+    for verb, args in (
+        ("incident.declare", {"title": "slow", "robots": ["HAM2-O"]}),
+        ("hold.place", {"robot": "HAM2-O", "reason": "x"}),
+    ):
+        with pytest.raises(Refusal, match="there is no robot") as refused:
+            await ground.do("cy", verb, **args)
+        assert "HAM2-0" in refused.value.fix
+    assert ground.find("incident") == [] and ground.find("robot") == []
