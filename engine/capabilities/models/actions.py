@@ -37,7 +37,7 @@ def actions() -> Mapping[str, Action]:
             ),
             outputs=_params(
                 candidate="string", line="string", model_digest="string", state="string", duplicate="boolean",
-                safety_relevant="boolean", version="string", why="string", approval_s="number", decide_s="number",
+                safety_relevant="boolean", version="string", why="string", auto="boolean", approval_s="number", decide_s="number",
                 more="integer", hardware_s="number", replay_s="number", trial_s="number", build_s="number", smoke_s="number",
             ),
         ),

@@ -174,6 +174,16 @@ async def more(desk: Desk, candidate: CandidateView, args: MoreArgs) -> Json:
     return {"candidate": candidate.id, "round": candidate.rounds + 1}
 
 
+async def foresee_more(desk: Desk, candidate: CandidateView, args: MoreArgs) -> Foreseen:
+    policy = desk.policy("release")
+    return Foreseen(
+        (
+            f"Up to {int(policy['extend'])} more pairs for each task that is undecided; round {candidate.rounds + 1} of {int(policy['rounds'])}.",
+            "An open question about it is asked again on the new evidence.",
+        )
+    )
+
+
 async def reopen(desk: Desk, candidate: CandidateView, args: ReopenArgs) -> Json:
     """Asks the approval again that nobody answered in time."""
     if candidate.state != "compared":
@@ -380,7 +390,7 @@ async def foresee_revoke(desk: Desk, artifact: ArtifactView, args: RevokeArgs) -
 VERBS: tuple[DeskVerb, ...] = (
     DeskVerb(name="candidate.keep", args=KeepArgs, says="keep a file", do=keep),
     DeskVerb(name="candidate.register", args=RegisterArgs, says="register a candidate", do=register),
-    DeskVerb(name="candidate.more", args=MoreArgs, says="add trials to a candidate", do=more, kind="candidate"),
+    DeskVerb(name="candidate.more", args=MoreArgs, says="add trials to a candidate", do=more, kind="candidate", foresee=foresee_more),
     DeskVerb(name="candidate.reopen", args=ReopenArgs, says="ask for an approval again", do=reopen, kind="candidate"),
     DeskVerb(name="candidate.enter", args=EnterArgs, says="enter a trial on hardware", do=enter, kind="candidate"),
     DeskVerb(name="candidate.hardware_done", args=DoneArgs, says="end the trials on hardware", do=hardware_done, kind="candidate"),

@@ -84,7 +84,7 @@ def _standing(record: CandidateView, context: Context) -> Json:
         "candidate": record.id, "line": record.line, "model_digest": record.model_digest, "state": record.state,
         "duplicate": record.run != context.run, "safety_relevant": record.safety_relevant, "version": record.version,
         "why": record.why,
-        "approval_s": float(policy["approval"]), "decide_s": float(policy["decide"]), "more": int(policy["extend"]),
+        "auto": bool(policy["auto_approve"]), "approval_s": float(policy["approval"]), "decide_s": float(policy["decide"]), "more": int(policy["extend"]),
         "hardware_s": float(policy["hardware"]["answer"]), "replay_s": float(policy["replay_limit"]),
         "trial_s": float(policy["trial_limit"]), "build_s": float(policy["build_limit"]),
         "smoke_s": float(policy["smoke_limit"]),

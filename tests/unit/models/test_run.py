@@ -231,6 +231,37 @@ async def test_two_people_accept_what_was_not_shown(release: Release, models: di
     assert set(done.decisions[0].people) == {"ana", "bo"} and done.decisions[0].course == "accept-risk"
 
 
+async def test_a_policy_may_approve_what_is_shown_and_never_what_touches_safety(
+    release: Release, models: dict[str, bytes]
+) -> None:
+    release.site.policy["auto_approve"] = True
+    await release.start(models["better"])
+    done = await release.state("eligible")
+    assert release.waiting() == [] and done.decisions[0].people == () and done.decisions[0].evidence == done.evidence
+    await release.site.pack({"4.7.3": release.site.keep(models["careless"])}, name="again", plan={"n_max": 200})
+    await release.start(models["twin"], pack="again-1", version="4.8.2", safety_relevant=True)
+    detail = await release.asked("approval")
+    assert [seat.role for seat in detail.seats] == ["release-manager", "safety-officer"]
+
+
+async def test_hardware_is_waited_for_and_then_decides(release: Release, models: dict[str, bytes]) -> None:
+    release.site.policy["hardware"] = {"n_max": 3, "answer": 1e7}
+    await release.site.pack(
+        {"4.7.3": release.site.keep(models["today"])}, name="arms", hardware=True, plan={"n_max": 200}
+    )
+    await release.start(models["better"], pack="arms-1")
+    made = await release.when(
+        lambda: next((one for one in release.candidates() if one.hardware), None), "the order sheet"
+    )
+    for number in range(1, 9):
+        await release.site.do("tom", "candidate.enter", made.id, number=number, outcome="success", duration_s=5.0)
+    await release.tell("qd.hardware.completed", {"candidate": "C-other"}, "C-other")
+    await release.tell("qd.hardware.completed", {"candidate": made.id, "line": "pick"}, made.id)
+    detail = await release.asked("inconclusive")
+    done = release.host.book.reads.get("candidate", made.id)
+    assert done.hardware_trials == 8 and done.verdict == "inconclusive" and detail.evidence["trials"] == done.trials
+
+
 def test_the_checkpoints_of_these_tests_are_whole(models: dict[str, bytes]) -> None:
     assert len({digest_of(data) for data in models.values()}) == len(models)
     assert all(decode(data).header["line"] == "pick" for data in models.values())
