@@ -109,6 +109,33 @@ async def open_one(desk: Desk, record: None, args: OpenArgs) -> Json:
     return {"run": run, "says": told}
 
 
+async def foresee_open(desk: Desk, record: None, args: OpenArgs) -> Foreseen:
+    policy = desk.policy("correction")
+    before, after = float(policy["window_before"]), float(policy["window_after"])
+    told = [f"a run starts and pins {before:.0f} s before to {after:.0f} s after the takeover on {args.robot}"]
+    ring = float(policy["pin_within"])
+    if args.at and desk.now() - args.at > ring:
+        told.append(
+            f"it is {(desk.now() - args.at) / 60:.0f} min ago and the ring holds {ring / 60:.0f} min: it will likely be lost"
+        )
+    return Foreseen(tuple(told))
+
+
+async def foresee_triage(desk: Desk, record: CorrectionCase, args: TriageArgs) -> Foreseen:
+    then = {"policy": "clustered with those like it", "hardware": "handed to maintenance, which opens a case"}
+    return Foreseen((f"{record.id} is {then.get(args.cause, 'closed: nothing for the policy to learn')}",))
+
+
+async def foresee_discard(desk: Desk, record: CorrectionCase, args: ReasonArgs) -> Foreseen:
+    if record.state in ("in_review", "prioritised"):
+        return Foreseen((f"{record.id} is discarded when the review decides",))
+    return Foreseen((f"{record.id} is learnt from by nobody; what was said about it stays in its history",))
+
+
+async def foresee_maintenance(desk: Desk, record: CorrectionCase, args: ReasonArgs) -> Foreseen:
+    return Foreseen((f"{record.id} leaves the loop; maintenance opens a case for {record.robot}",))
+
+
 async def triage(desk: Desk, record: CorrectionCase, args: TriageArgs) -> Json:
     if record.state not in TRIAGE:
         desk.refuse("NotNow", f"{record.id} is {record.state}: its cause is said while it is captured or triaged")
@@ -347,16 +374,22 @@ async def measure(desk: Desk, record: ClusterView, args: MeasureArgs) -> Json:
 
 
 VERBS = (
-    DeskVerb(name="correction.open", args=OpenArgs, says="open a correction", do=open_one),
-    DeskVerb(name="correction.triage", args=TriageArgs, says="say what caused a correction", kind="correction", do=triage),
+    DeskVerb(name="correction.open", args=OpenArgs, says="open a correction", do=open_one, foresee=foresee_open),
+    DeskVerb(
+        name="correction.triage", args=TriageArgs, says="say what caused a correction", kind="correction", do=triage,
+        foresee=foresee_triage,
+    ),
     DeskVerb(name="correction.annotate", args=AnnotateArgs, says="set the phases of a correction", kind="correction", do=annotate),
     DeskVerb(name="correction.adjudicate", args=AdjudicateArgs, says="settle a correction", kind="correction", do=adjudicate),
     DeskVerb(name="correction.train", args=WishArgs, says="ask for the training side", kind="correction", do=wish("train")),
     DeskVerb(name="correction.eval", args=WishArgs, says="ask for the evaluation side", kind="correction", do=wish("eval")),
-    DeskVerb(name="correction.discard", args=ReasonArgs, says="discard a correction", kind="correction", do=discard),
+    DeskVerb(
+        name="correction.discard", args=ReasonArgs, says="discard a correction", kind="correction", do=discard,
+        foresee=foresee_discard,
+    ),
     DeskVerb(
         name="correction.maintenance", args=ReasonArgs, says="hand a correction to maintenance", kind="correction",
-        do=send_to_maintenance,
+        do=send_to_maintenance, foresee=foresee_maintenance,
     ),
     DeskVerb(name="correction.continue", args=ContinueArgs, says="go on with corrections", do=resume),
     DeskVerb(
