@@ -27,6 +27,8 @@ from screens.widgets.rows import Cells
 from screens.widgets.text import Page
 
 AGAIN_S = 1.0
+WIDE = 130
+"""Columns from which the sequential trace stands beside the table."""
 WHY = Field("reason", "Why?", required=True)
 SORTS = ("operator", "environment", "hardware", "protocol")
 
@@ -84,6 +86,10 @@ class CandidateScreen(QScreen):
     CSS = """
     CandidateScreen #candidate { layout: vertical; height: 1fr; width: 1fr; }
     CandidateScreen #trials { display: none; }
+    CandidateScreen #side { display: none; }
+    CandidateScreen #candidate.-wide { layout: horizontal; }
+    CandidateScreen #candidate.-wide #board { width: 84; }
+    CandidateScreen #candidate.-wide #side { display: block; width: 1fr; border-left: solid $qd-cursor-away; }
     CandidateScreen #candidate.-trials #board { display: none; }
     CandidateScreen #candidate.-trials #trials { display: block; }
     """
@@ -103,6 +109,7 @@ class CandidateScreen(QScreen):
     def body(self) -> ComposeResult:
         with Container(id="candidate"):
             yield Page(id="board")
+            yield Page(id="side")
             yield LineTable(TRIALS, empty=("Loading the trials \u2026",), id="trials")
 
     def on_mount(self) -> None:
@@ -150,13 +157,18 @@ class CandidateScreen(QScreen):
         if not self.is_mounted:
             return
         page, table = self.query_one("#board", Page), self.query_one("#trials", LineTable)
-        self.query_one("#candidate").set_class(self.view == "trials", "-trials")
         board = self.board
+        wide = (
+            self.size.width >= WIDE and self.view == "overview" and board is not None and board.comparison is not None
+        )
+        box = self.query_one("#candidate")
+        box.set_class(self.view == "trials", "-trials")
+        box.set_class(wide, "-wide")
         if board is None:
             said = "Loading the candidate \u2026" if self.trouble is None else "Esc goes back to the list."
             page.show([[(said, "muted")]])
             return
-        now, cells, room = self.model.now(), self.size.width - 3, self.size.height - 5
+        now, cells, room = self.model.now(), (80 if wide else self.size.width - 3), self.size.height - 5
         if self.view == "trials":
             table.empty = ("No trial yet.",)
             table.merge([(one.id, trial_cells(one)) for one in sorted(self.trials, key=_worst_first)])
@@ -180,6 +192,9 @@ class CandidateScreen(QScreen):
             )
         else:
             page.show(candidate_view.overview(board, cells, now, room=room))
+            if wide and board.comparison is not None:
+                beside = candidate_view.trace(board.comparison, self.size.width - 84 - 5, room, ascii=self.plain)
+                self.query_one("#side", Page).show(beside)
 
     def verdict(self) -> list[Part]:
         return (
