@@ -72,7 +72,8 @@ class SessionView(RecordView, frozen=True, kw_only=True):
     `digest` is of the content as it came, `content` of what is used now (another one after a repair). `fingerprint` is equal
     for the same recording in another container, `trajectory` for motions that are nearly the same. `group` is the unit that
     is never split between training and evaluation. `conditions` are what strata are made of (light, scene, shift);
-    `features` are numbers to compare snapshots by. Times in ns since the epoch where the name says so, else in s; distance
+    `features` are numbers to compare snapshots by; `columns` are those of a LeRobot set ("action float32 [2]"), which only
+    merges with sets of the same. Times in ns since the epoch where the name says so, else in s; distance
     in m, sizes in bytes.
     """
 
@@ -105,6 +106,7 @@ class SessionView(RecordView, frozen=True, kw_only=True):
     container: str = ""
     episode: int = -1
     format: str = ""
+    columns: tuple[str, ...] = ()
     topics: tuple[Topic, ...] = ()
     bill: dict[str, str] = field(default_factory=dict)
     consent_basis: str = ""

@@ -148,6 +148,8 @@ class Facts(Struct, kw_only=True):
     fingerprint: str = ""
     trajectory: str = ""
     container: str = ""
+    columns: list[str] = field(default_factory=list)
+    """LeRobot: what each row and film holds, as the set declares it."""
     episode: int = -1
     frames: int = 0
     fps: float = 0.0

@@ -342,10 +342,8 @@ async def _mended(context: Context, source: Path, target: Path, window_s: float,
 
 async def _facts(context: Context, session: SessionView, path: Path, rules: Rules) -> Facts | Finding:
     """What was measured, read again when the profile is another; a finding when the content is no longer what came in."""
-    if session.facts and session.profile.rpartition("@")[0] == rules.profile.rpartition("@")[0]:
-        kept = await asyncio.to_thread(context.vault.read, session.facts)
-        if session.profile == rules.profile:
-            return msgspec.json.decode(kept, type=Facts)
+    if session.facts and session.profile == rules.profile:
+        return msgspec.json.decode(await asyncio.to_thread(context.vault.read, session.facts), type=Facts)
     try:
         facts = await _scan(context, path, session.episode, session.format, rules)
     except (Refused, NotAFile) as error:

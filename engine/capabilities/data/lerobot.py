@@ -236,6 +236,10 @@ def scan_episode(
         raise Refused("no_episode", f"it has no episode {number}")
     facts = Facts(format="lerobot-v3", digest="", bytes=0, container=found.root, episode=number)
     facts.problems += found.problems
+    facts.columns = sorted(
+        f"{name} {feature.get('dtype', '?')} {feature.get('shape', '?')}"[:200]
+        for name, feature in found.info.features.items()
+    )
     data = DATA_PATH.format(chunk_index=episode.chunk, file_index=episode.file)
     if data not in found.files:
         raise Refused("lost_file", f"{data} is not there")

@@ -41,6 +41,7 @@ def fields_of(facts: Facts, claim: Claim, ref: dict[str, Json]) -> dict[str, Jso
             for e in facts.events[:MARKS]
         ],
         "digest": facts.digest, "content": facts.digest, "fingerprint": facts.fingerprint, "trajectory": facts.trajectory,
+        "columns": facts.columns[:100],
         "container": facts.container, "format": facts.format,
         "conditions": {k: v for k, v in facts.metadata.get("conditions", {}).items() if _maybe(v) is None},
         "features": features_of(facts), "topics": topics_of(facts), "bill": dict(facts.metadata.get("bill", {})),

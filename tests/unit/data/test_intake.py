@@ -324,3 +324,59 @@ class _Missing:
         raise ActionError(
             "NotConfigured", "nothing is configured for recordings", kind="configuration", retryable=False
         )
+
+
+async def test_a_recording_cut_out_of_another_is_not_taken_twice(taking: Table, tmp_path: Path) -> None:
+    from msgspec.structs import replace
+
+    plan = plans(count=1, seconds=8.0)[0]
+    recordings.write(plan, tmp_path)
+    clip = tmp_path / "clip.mcap"
+    with clip.open("wb") as stream:
+        recordings.record(
+            replace(plan, start_ns=plan.start_ns + 1_000_000_000, seconds=4.0, seed=plan.seed + 1), stream
+        )
+    await taking.act("data.intake", folder=str(tmp_path))
+    found = {one.name: one for one in await taking.find("session")}
+    assert found[f"{plan.name}.mcap"].state == "valid"
+    assert (found["clip.mcap"].state, found["clip.mcap"].code) == ("quarantined", "overlap")
+
+
+async def test_a_recording_from_the_future_had_a_wrong_clock(taking: Table, tmp_path: Path) -> None:
+    path = recordings.write(plans(count=1, seconds=4.0)[0], tmp_path)
+    taking.clock.at = recordings.START_S - 86_400.0
+    taken = await taking.act("data.take", ref={"uri": str(path), "format": "mcap"})
+    assert (taken["state"], taken["code"]) == ("quarantined", "future")
+
+
+async def test_what_a_lerobot_set_holds_is_on_the_record(taking: Table, tmp_path: Path) -> None:
+    lerobot_files.write(tmp_path / "set", plans(count=1)[0], episodes=1)
+    await taking.act("data.intake", folder=str(tmp_path))
+    session = (await taking.find("session"))[0]
+    assert "action float32 [2]" in session.columns and "intervention bool [1]" in session.columns
+    assert (
+        session.format == "lerobot-v3"
+        and session.container.startswith("sha256:")
+        and session.frames == session.topics[0].messages
+    )
+
+
+async def test_no_numbers_of_a_policy_stand_in_code(taking: Table, tmp_path: Path) -> None:
+    """Every limit of the profile moves the verdict."""
+    path = recordings.write(plans(count=1, seconds=5.0)[0], tmp_path)
+    stricter = {
+        "skew": ("skew", 0.001), "duration_min": ("duration", 60.0), "duration_max": ("duration", 1.0),
+        "action_high": ("limits", 0.01), "required": ("missing", ["camera", "lidar"]), "mixed_rate": ("mixed_rate", 0.5), "zero_share": ("zero_actions", -1.0),
+    }  # fmt: skip
+    taken = await taking.act("data.ingest", ref={"uri": str(path), "format": "mcap"})
+    base = dict(taking.policy["profile"])
+    for number, (name, (check, value)) in enumerate(stricter.items()):
+        taking.policy["profile"] = base | {name: value}
+        judged = await taking.act("data.validate", session=taken["session"])
+        session = await taking.get("session", taken["session"])
+        assert judged["state"] == "quarantined" and check in {f.check for f in session.findings}, name
+        await taking.records.change(
+            "session", session.id, to="ingested", set={"verdict": "", "code": ""}, reason=f"again {number}"
+        )
+    taking.policy["profile"] = base
+    assert (await taking.act("data.validate", session=taken["session"]))["state"] == "valid"
