@@ -37,11 +37,34 @@ async def queue(context: Context, given: Input) -> Json:
     snapshot = await snapshot_of(context, given)
     made = await _fill(context, snapshot)
     counts = await _counts(context, snapshot)
+    return {"snapshot": snapshot.id, "made": made, "settled": await _settled(context, snapshot), **counts}
+
+
+async def _settled(context: Context, snapshot: SnapshotView) -> bool:
+    """Whether every label here was accepted already, in this campaign or in an earlier one; then nobody is asked again.
+
+    What an earlier campaign found of labels is carried over to a snapshot that adds none.
+    """
     pending = await context.records.find(
         "label_task", state=("open", "claimed", "submitted"), where={"snapshot": snapshot.id}, limit=1
     )
-    settled = bool(snapshot.annotators) and not pending  # accepted once, and nothing new since
-    return {"snapshot": snapshot.id, "made": made, "settled": settled, **counts}
+    labels = await labels_of(context, snapshot)
+    sessions = await sessions_of(context, snapshot)
+    new = any(one.state in ("valid", "repaired") and one.id in labels for one in sessions)
+    if pending or new or not labels:
+        return False
+    if not snapshot.annotators:
+        found = await _agreement(context, snapshot, context.policy("data")["labels"])
+        before: SnapshotView | None = (
+            await context.records.get("snapshot", snapshot.parents[0]) if snapshot.parents else None
+        )
+        carried = before.audit if before is not None else Audit()
+        fields = {
+            "agreement": msgspec.to_builtins(found), "audit": msgspec.to_builtins(carried),
+            "annotators": sorted({one.author for one in labels.values()}),
+        }  # fmt: skip
+        await context.records.change("snapshot", snapshot.id, set=fields, reason="no new labels: accepted before")
+    return True
 
 
 async def progress(context: Context, given: Input) -> Json:
@@ -70,7 +93,7 @@ async def quality(context: Context, given: Input) -> Json:
     tasks = await tasks_of(context, snapshot)
     found = await _agreement(context, snapshot, rules)
     labels = await labels_of(context, snapshot)
-    mine = {name: labels[name] for name in {one.session for one in tasks if one.purpose == "label"} if name in labels}
+    mine = {name: labels[name] for name in await _unaccepted(context, snapshot, tasks) if name in labels}
     rounds = max((one.rounds for one in tasks), default=0)
     drawn = labelling.drawn(
         [(one.id, len(one.labels)) for one in mine.values()], need=int(rules["audit_n"]), seed=f"{snapshot.id}/{rounds}"
@@ -116,7 +139,7 @@ async def verdict(context: Context, given: Input) -> Json:
             if note is not None and of is not None:
                 checked += len(of.labels)
                 wrong += len(note.wrong)
-    names = {one.session for one in tasks if one.purpose == "label"}
+    names = await _unaccepted(context, snapshot, tasks)
     population = sum(len(one.labels) for name, one in labels.items() if name in names)
     waiting = sum(one.state in ("open", "claimed") for one in audits)
     found = agreement.audit(
@@ -248,6 +271,13 @@ async def _worst(context: Context, snapshot: SnapshotView, rules: dict[str, Json
         if apart:
             rows.append({"session": name, "task": session.task, "apart": apart, "of": len(units)})
     return sorted(rows, key=lambda row: (-row["apart"] / row["of"], row["session"]))[:WORST]
+
+
+async def _unaccepted(context: Context, snapshot: SnapshotView, tasks: Sequence[LabelTaskView]) -> set[str]:
+    """Sessions whose labels nobody accepted yet: those of this campaign, and what an abandoned one left behind."""
+    sessions = await sessions_of(context, snapshot)
+    left = {one.id for one in sessions if one.state in ("valid", "repaired")}
+    return left | {one.session for one in tasks if one.purpose == "label"}
 
 
 async def _counts(context: Context, snapshot: SnapshotView) -> dict[str, Json]:

@@ -48,7 +48,7 @@ def blockers(snapshot: SnapshotView, leaks: list[str]) -> list[str]:
         found.append("no episode is left in it")
     elif not snapshot.splits.get("train"):
         found.append("no group of sessions went to training: there are too few groups to divide")
-    if snapshot.audit.word in ("waiting",):
+    if snapshot.audit.open:
         found.append(f"{snapshot.audit.open} audits are still open")
     short = [one for one in snapshot.coverage if one.short]
     if short:
