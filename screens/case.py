@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from engine.contract.cases import CASE_OVER, CaseDetail
+from engine.contract.cases import CASE_OVER, CaseDetail, ProblemView
 from engine.contract.common import CommandAnswer
 from engine.contract.records import RecordEvent
-from screens import acts, case_forms, case_view
+from screens import acts, case_forms, case_view, form_fields
 from screens.acts import Act, Level, Reason
 from screens.base import QScreen, Target
 from screens.cases import why_not
@@ -234,12 +234,16 @@ class CaseScreen(QScreen):
             self.console.ask_form(case_forms.weighing(self.client, self.detail.case, self._again))
 
     def act_case_problem(self) -> None:
-        self._ask(
-            "case.link",
-            "Link {id} to a problem",
-            FormField("problem", "Problem", required=True, hint="PRB-7: qd cases problems lists them"),
-            "Link",
-        )
+        hint = "new opens one"
+        field = FormField("problem", "Problem", required=True, hint=hint, complete=self._problems)
+        self._ask("case.link", "Link {id} to a problem", field, "Link")
+
+    async def _problems(self, text: str) -> list[tuple[str, str]]:
+        """Open problems that fit, those of the same fault first."""
+        found = await self.client.records("problem", ProblemView, state="open,known_error,fix_in_release")
+        mode = self.detail.case.mode if self.detail is not None else ""
+        known = [(one.id, f"{one.title}: {one.rule}") for one in sorted(found, key=lambda one: one.mode != mode)]
+        return form_fields.matching(text, [*known, ("new", "a problem that nobody has named yet")])
 
     def act_case_note(self) -> None:
         self._ask("case.note", "Note on {id}", FormField("text", "Note", kind="long", required=True), "Note")

@@ -111,7 +111,9 @@ def coding(client: Client, detail: CaseDetail, done: Done) -> FormScreen:
         FormField("calibration", "Calibration", hint="digest of the new calibration file, if one was made"),
         FormField("resolve", "Resolve it now", kind="bool", default=True, hint="no keeps the codes only"),
     )
-    return FormScreen(f"Code {case.id}", fields, either, f"code {case.id}", verb="Code", notes=notes, done=done)
+    return FormScreen(
+        f"Code and resolve {case.id}", fields, either, f"code {case.id}", verb="Send", notes=notes, done=done
+    )
 
 
 def stepping(client: Client, detail: CaseDetail, done: Done) -> FormScreen:

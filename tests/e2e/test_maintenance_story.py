@@ -91,7 +91,7 @@ def test_a_case_is_filed_repaired_and_its_robot_given_back_by_keys(home: Install
     operator.press("C-s")
     operator.sees(r"1/7 \[x\]")
     operator.press("f")
-    operator.sees(f"Code {case['id']}")
+    operator.sees(f"Code and resolve {case['id']}")
     operator.press("n", "Tab", "w", "Tab", "o", "Tab", "Tab", "l", "Tab")
     operator.terminal.type("wheel exchanged")
     operator.press("C-s")

@@ -33,6 +33,7 @@ from engine.capabilities.cases.asked import (
 from engine.capabilities.cases.attaching import attach
 from engine.capabilities.cases.coding import checked, coded
 from engine.capabilities.cases.entities import missing
+from engine.capabilities.cases.intake import problem_for
 from engine.capabilities.cases.opening import Report, hold_back, open_case, reopened, told
 from engine.capabilities.cases.problems import close_problem, fix_in, known_error
 from engine.capabilities.desk import Desk, DeskVerb, Foreseen, Refusal
@@ -42,6 +43,7 @@ from engine.contract.cases import CASE_OVER, CaseView, Escalation, HoldSpan, Not
 
 Json = Any
 PACK = "maintenance"
+NEW = "new"
 FLEET_S = 5.0
 """Real seconds a person waits for the fleet's owners when filing; without an answer the robot's name is taken as it is."""
 
@@ -349,11 +351,18 @@ async def _weigh(desk: Desk, case: CaseView, args: Weigh) -> Json:
 
 
 async def _link(desk: Desk, case: CaseView, args: Link) -> Json:
+    """To a problem that is open, or to a new one: people see what recurs before the rules do."""
+    if args.problem == NEW:
+        made, _ = await problem_for(
+            desk.records, variant=case.variant, mode=case.mode, rule=f"opened by {desk.person} from {case.id}",
+            cases=[case.id], robots=[case.robot], software=[case.software] if case.software else [], p=None, key="problem",
+        )  # fmt: skip
+        return await _moved(desk, case, set={"problem": made.id}, reason=f"{made.id} opened by {desk.person}")
     problem: ProblemView | None = await desk.records.get("problem", args.problem)
     if problem is None:
-        desk.refuse("no_problem", f"there is no problem {args.problem[:60]}", field="problem")
+        desk.refuse("no_problem", f"there is no problem {args.problem[:60]}", f"{NEW} opens one", field="problem")
     if problem.state == "closed":
-        desk.refuse("closed", f"{problem.id} is closed", field="problem")
+        desk.refuse("closed", f"{problem.id} is closed", f"{NEW} opens another", field="problem")
     await desk.records.change(
         "problem",
         problem.id,

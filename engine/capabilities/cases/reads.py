@@ -13,26 +13,40 @@ from engine.capabilities.cases.entities import missing
 from engine.capabilities.cases.returning import four_eyes
 from engine.capabilities.reads import Look, Read
 from engine.capabilities.vault import VaultError
-from engine.contract.cases import CASE_OVER, CaseDetail, CaseQueue, CaseView, Changed, QueueLine, RunbookStep
+from engine.contract.cases import (
+    CASE_OVER,
+    CASE_STATES,
+    CaseDetail,
+    CaseQueue,
+    CaseView,
+    Changed,
+    QueueLine,
+    RunbookStep,
+)
 
 Json = Any
 PACK = "maintenance"
 MOST = 1_000
+OPEN = tuple(state for state in CASE_STATES if state not in CASE_OVER)
 BUNDLE = 1 << 20
 
 
 def _queue(look: Look, at: dict[str, str], query: dict[str, str]) -> CaseQueue:
     policy, now = look.policy(PACK), look.now()
-    found: list[CaseView] = look.find("case", text=query.get("text", ""), limit=MOST)
+    text = query.get("text", "")
+    found: list[CaseView] = look.find(
+        "case", state=OPEN, text=text, limit=MOST
+    )  # what is over never hides what is open
+    if query.get("all"):
+        found += look.find("case", state=CASE_OVER, text=text, limit=MOST)
     queues = sorted({one.queue for one in found if one.queue and one.state not in CASE_OVER})
     if query.get("queue"):
         found = [one for one in found if one.queue == query["queue"]]
     if query.get("mine"):
         found = [one for one in found if one.assignee == look.person or look.person in one.technicians]
     live = [one for one in found if one.state not in CASE_OVER]
-    shown = found if query.get("all") else live
     gates = _gates(look)
-    lines = [QueueLine(case=one, clock=clocks.matters(one, policy, now), gate=gates.get(one.run, "")) for one in shown]
+    lines = [QueueLine(case=one, clock=clocks.matters(one, policy, now), gate=gates.get(one.run, "")) for one in found]
     soon = 1800.0
     breaching = sum(
         line.clock is not None and line.clock.state == "running" and line.clock.left_s < soon for line in lines

@@ -418,3 +418,14 @@ async def test_what_is_attached_is_kept_under_its_digest(ground: Ground) -> None
     with pytest.raises(Refusal) as refused:
         await ground.do("tom", "case.attach", id, name="x", content="not base64!")
     assert refused.value.code == "bad_content"
+
+
+async def test_people_open_a_problem_before_the_rules_do(ground: Ground) -> None:
+    id, other = await ground.queued(), await ground.queued("HAM2-03")
+    with pytest.raises(Refusal, match="no problem PRB-9"):
+        await ground.do("tom", "case.link", id, problem="PRB-9")
+    await ground.do("tom", "case.link", id, problem="new")
+    problem = ground.case(id).problem
+    await ground.do("tom", "case.link", other, problem=problem)
+    found: Any = ground.host.book.reads.get("problem", problem)
+    assert found.cases == (id, other) and found.robots == ("HAM2-01", "HAM2-03") and ground.told("qd.problem.opened")

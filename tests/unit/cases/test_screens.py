@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from engine.contract.cases import ProblemView
 from engine.contract.robots import RobotRecord
 from screens import form
 from screens.case import CaseScreen
@@ -200,3 +201,18 @@ async def test_a_case_is_filed_from_the_robot_under_the_cursor(at: At) -> None:
         await desk.press("ctrl+s")
         (sent,) = desk.sent("case.open")
         assert sent.args["robot"] in {one.id for one in client.fleet} and sent.args["symptom"] == "squeals"
+
+
+async def test_a_problem_is_found_by_what_it_is_about(at: At) -> None:
+    client = fake_cases.client()
+    client.held["problem"] = [
+        ProblemView(id="PRB-7", kind="problem", state="open", title="overcurrent on rev-C", mode="overcurrent"),
+        ProblemView(id="PRB-8", kind="problem", state="closed", title="noise", mode="noise"),
+    ]
+    async with at(":case M-311", client=client) as desk:
+        await desk.press("K")
+        await desk.write("overc")
+        assert "PRB-7  overcurrent on rev-C" in desk.text and "PRB-8" not in desk.text
+        await desk.press("enter", "enter")
+        (sent,) = desk.sent("case.link")
+        assert sent.args == {"problem": "PRB-7"}
