@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import msgspec
 from msgspec import Meta
 
-from engine.capabilities.access import filing, granting, people, wording
+from engine.capabilities.access import facts, filing, granting, people, rules, wording
 from engine.capabilities.access.entities import LIVE
 from engine.capabilities.desk import Args, Desk, DeskVerb, Foreseen, Given, Name, Short, Text
 from engine.capabilities.ports import ActionError
@@ -144,6 +144,25 @@ async def open_(desk: Desk, record: None, args: OpenArgs) -> Json:
     return {"id": request.id, "run": run, "title": request.title}
 
 
+async def foresee_open(desk: Desk, record: None, args: OpenArgs) -> Foreseen:
+    """What the rules would say to it as things stand."""
+    request = msgspec.structs.replace(msgspec.convert(_asked(desk, args), AccessRequest), observed_at=desk.now())
+    policy = desk.policy("access")
+    seen = await facts.found(desk, request)
+    gathered = await facts.gather(desk, request, seen, facts.classified(request, seen, policy))
+    found = rules.evaluate(policy, gathered, at=desk.now())
+    words = {
+        "deny": f"would be denied: {'; '.join(found.reasons[:3])}", "needs_info": f"would be asked for more: {'; '.join(found.reasons[:3])}",
+        "needs_approval": f"needs the agreement of {', '.join(found.seats)}", "allow_auto": "is allowed by the rules, which ask for nobody",
+    }  # fmt: skip
+    told = [f"{wording.title(request)} {words[found.verdict]}"]
+    if found.holds and found.verdict != "deny":
+        told.append(f"starts once this is there: {'; '.join(one.says for one in found.trace if one.result == 'hold')}")
+    if found.alternatives:
+        told.append(f"less intrusive: {' | '.join(one.says for one in found.alternatives)}")
+    return Foreseen(tuple(told))
+
+
 async def told(desk: Desk, request: AccessRequest, args: ToldArgs) -> Json:
     _own(desk, request)
     _still(desk, request)
@@ -205,6 +224,14 @@ async def ack(desk: Desk, request: AccessRequest, args: AckArgs) -> Json:
         desk, request, msgspec.to_builtins(ready), f"acknowledged on site by {desk.person}. {args.note}".strip()
     )
     return {"id": request.id}
+
+
+async def foresee_ack(desk: Desk, request: AccessRequest, args: AckArgs) -> Foreseen:
+    return Foreseen(
+        (
+            f"{desk.person} says: I am on site, I see {wording.subject(request)}, {request.requester} may {request.action} it",
+        )
+    )
 
 
 async def _ready(desk: Desk, request: AccessRequest, ready: Json, why: str) -> None:
@@ -447,10 +474,10 @@ def _still(desk: Desk, request: AccessRequest) -> None:
 
 
 VERBS = (
-    DeskVerb(name="access.open", args=OpenArgs, says="ask for access", do=open_),
+    DeskVerb(name="access.open", args=OpenArgs, says="ask for access", do=open_, foresee=foresee_open),
     DeskVerb(name="access.told", args=ToldArgs, says="add to an access request", do=told, kind="access_request"),
     DeskVerb(name="access.report", args=ReportArgs, says="report what a session needs", do=report, kind="access_request"),
-    DeskVerb(name="access.ack", args=AckArgs, says="acknowledge on site", do=ack, kind="access_request"),
+    DeskVerb(name="access.ack", args=AckArgs, says="acknowledge on site", do=ack, kind="access_request", foresee=foresee_ack),
     DeskVerb(name="access.offer", args=OfferArgs, says="offer the less intrusive option", do=offer, kind="access_request"),
     DeskVerb(name="access.answer", args=AnswerArgs, says="answer an offer", do=answer, kind="access_request"),
     DeskVerb(name="access.withdraw", args=ReasonArgs, says="withdraw an access request", do=withdraw, kind="access_request"),

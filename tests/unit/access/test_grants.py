@@ -306,3 +306,20 @@ async def test_a_shell_leads_to_what_lies_on_the_gateway_and_from_abroad_that_is
         await site.ask("olga", action="shell", robots=[], site="HAM2", public_key=key()), "denied"
     )
     assert denied.evaluation.reasons[0].startswith("TRF-02")
+
+
+async def test_what_the_rules_would_say_is_told_before_anything_is_filed(site: Site) -> None:
+    from engine.capabilities.access.desk import OpenArgs, foresee_open
+
+    async def said(person: str, **args: Any) -> str:
+        return " / ".join((await foresee_open(site.at(person), None, msgspec.convert(args, OpenArgs))).sentences)
+
+    asked = {"action": "direct", "robots": ["R-1"], "purpose": "lip", "ticket": "M-1"}
+    told = await said("olga", **asked)
+    assert (
+        "needs the agreement of privacy-officer, site-safety, data-owner" in told
+        and "TEL" not in told
+        and "MISSING" in told
+    )
+    assert "would be denied: IDN-1" in await said("mallory", **asked)
+    assert site.host.book.reads.find("access_request") == []
