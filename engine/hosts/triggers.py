@@ -62,6 +62,10 @@ class Triggers:
                 word = rule.trigger.event or f"webhook/{rule.trigger.webhook}"
                 self._listening.setdefault(word, []).append(rule)
         self.crons.set([rule for rule in rules if rule.trigger.cron])
+        heard = {name for rule in rules if not rule.trigger.must for name in (rule.name, rule.trigger.event)}
+        for name in self.limits.muted:
+            if name not in heard:
+                log.warning("policy events: muting %r does nothing: no rule is called so, or it must be heard", name)
 
     def plan_all(self) -> None:
         self.crons.plan_all()

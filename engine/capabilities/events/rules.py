@@ -14,8 +14,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from engine.capabilities.packs import load_pack
+from engine.capabilities.packs import PackError, load_pack
 from engine.core.definition import Definition, Trigger
+from engine.core.durations import seconds as in_seconds
 from engine.core.durations import spelled
 from engine.core.evaluator import Evaluator, ExpressionError
 
@@ -43,8 +44,15 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, pack: Mapping[str, Json]) -> Limits:
-        """From the resolved pack; the shipped one where an engine has none of its own."""
-        return msgspec.convert(dict(pack) or load_pack("events"), cls, strict=False)
+        """From the resolved pack; the shipped one where an engine has none of its own. Raises PackError."""
+        try:
+            found = {
+                name: {key: in_seconds(one) for key, one in value.items()} if isinstance(value, Mapping) else value
+                for name, value in (dict(pack) or load_pack("events")).items()
+            }
+            return msgspec.convert(found, cls, strict=False)
+        except ValueError as error:
+            raise PackError(f"the policy `events` can't be used: {error}") from error
 
 
 class Rule(Struct, frozen=True):

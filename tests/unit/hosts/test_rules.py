@@ -366,3 +366,15 @@ async def test_runs_that_tell_each_other_things_are_no_deeper_for_it(world: Worl
     await host.close()
     depths = [row[0] for row in world.query("select depth from event_threads order by seq")]
     assert max(depths) == 3  # the kick and the two of them, however long it goes on
+
+
+def test_limits_may_be_overridden_in_words_and_nonsense_is_said() -> None:
+    from engine.capabilities.packs import PackError
+
+    pack = load_pack("events", overrides={"rate": {"per": "10m"}, "retention": {"inbox": "7d"}})
+    limits = Limits.of(pack)
+    assert (limits.rate, limits.retention["inbox"]) == ({"limit": 600.0, "per": 600.0}, 7 * 86_400.0)
+    with pytest.raises(PackError, match="events"):
+        Limits.of(load_pack("events", overrides={"rate": {"per": "soon"}}))
+    with pytest.raises(PackError):
+        load_pack("events", overrides={"max_dept": 3})
