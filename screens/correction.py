@@ -73,6 +73,9 @@ acts.register(
     Act("cluster.merge", "m", "merge", target="cluster", level=Level.RISK, command="cluster.merge", order=12,
         fields=(Field("into", "Into which cluster?", required=True), MAYBE_WHY),
         help="This cluster is the same as another: its corrections go there", cli="qd corrections merge {id} --into CL-N"),
+    Act("cluster.gathered", "f", "gather no more", target="cluster", level=Level.SAFE, command="cluster.gathered", order=13,
+        help="No more of its like is waited for: labels are reviewed once its clips are annotated",
+        cli="qd corrections gathered CL-N"),
     Act("correction.gate", "e", "its gate", target="correction", order=13, help="The label review, when it is open",
         cli="qd gates ls"),
     Act("correction.run", "t", "its run", target="correction", order=14, help="Timeline, inputs and outputs", cli="qd runs show RUN"),
@@ -102,7 +105,7 @@ class CorrectionScreen(QScreen):
         "correction.edge_after", "correction.better", "correction.worse", "correction.success", "correction.send",
         "correction.reset", "correction.next", "correction.zoom", "correction.play", "correction.as_suggested",
         "correction.triage", "correction.train", "correction.eval", "correction.discard", "correction.maintenance",
-        "cluster.merge", "correction.gate", "correction.run",
+        "cluster.merge", "cluster.gathered", "correction.gate", "correction.run",
     )  # fmt: skip
     AUTO_FOCUS = "#clip"
 
@@ -299,7 +302,7 @@ class CorrectionScreen(QScreen):
         return Target("correction", self.case.id, self.case.title)
 
     async def carry_out(self, act: Act, target: Target) -> None:
-        if act.name == "cluster.merge" and self.cluster is not None:
+        if act.name.startswith("cluster.") and self.cluster is not None:
             target = Target("cluster", self.cluster.id, self.cluster.title)
         await super().carry_out(act, target)
 
@@ -324,7 +327,7 @@ class CorrectionScreen(QScreen):
                 return Reason("no cause is suggested", "C lets you say one")
         if act.name in ("correction.train", "correction.eval") and case.state not in OPEN:
             return Reason(f"it is {case.state.replace('_', ' ')}: its side is decided")
-        if act.name == "cluster.merge" and self.cluster is None:
+        if act.name.startswith("cluster.") and self.cluster is None:
             return Reason("it is in no cluster yet")
         if act.name == "correction.run" and not (case.run or (self.cluster and self.cluster.run)):
             return Reason("no run works on it")

@@ -293,6 +293,18 @@ def merge(
 
 @corrections.command()
 @click.argument("cluster")
+@_REASON
+@_DRY
+@_ID
+@options
+def gathered(session: Session, *, cluster: str, reason: str, dry_run: bool, ident: str) -> None:
+    """Wait for no more of its like: its labels are reviewed once its clips are annotated."""
+    answer = session.command("cluster.gathered", cluster, {"reason": reason}, preview=dry_run, id=ident)
+    session.done(answer, f"{plain.clean(cluster)} gathers no more")
+
+
+@corrections.command()
+@click.argument("cluster")
 @click.option("--version", required=True, help="The release that learnt from it, as session bills call it.")
 @_REASON
 @_DRY

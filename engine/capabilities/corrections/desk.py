@@ -364,6 +364,16 @@ async def merge(desk: Desk, record: ClusterView, args: MergeArgs) -> Json:
     return {"into": into.id, "moved": len(moved)}
 
 
+async def gathered(desk: Desk, record: ClusterView, args: WishArgs) -> Json:
+    """No more of its like is waited for: once its clips are annotated, the labels are reviewed."""
+    if record.state != "annotating" or not record.run:
+        desk.refuse("NotNow", f"{record.id} is {record.state}: it no longer gathers")
+    await desk.signal(
+        record.run, "correction.gathered", {"cluster": record.id, "by": desk.person, "reason": args.reason}
+    )
+    return {"cluster": record.id}
+
+
 async def measure(desk: Desk, record: ClusterView, args: MeasureArgs) -> Json:
     """Names the release to measure, where its lineage is not known here (an external trainer)."""
     if record.state != "awaiting_effect" or not record.run:
@@ -395,5 +405,6 @@ VERBS = (
     DeskVerb(
         name="cluster.merge", args=MergeArgs, says="merge clusters", kind="cluster", do=merge, foresee=foresee_merge, risk=True
     ),
+    DeskVerb(name="cluster.gathered", args=WishArgs, says="end the gathering of a cluster", kind="cluster", do=gathered),
     DeskVerb(name="cluster.measure", args=MeasureArgs, says="name the release to measure", kind="cluster", do=measure),
 )  # fmt: skip

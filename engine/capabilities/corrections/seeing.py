@@ -31,7 +31,7 @@ MOST_SESSIONS = 50
 def terms(policy: Mapping[str, Json]) -> Json:
     """The deadlines this run goes by, fixed when it begins."""
     return {
-        "poll_s": policy["poll"], "triage_s": policy["triage_within"], "annotate_s": policy["annotate_within"],
+        "poll_s": policy["poll"], "gather_s": policy["gather"], "triage_s": policy["triage_within"], "annotate_s": policy["annotate_within"],
         "adjudicate_s": policy["adjudicate_within"], "review_s": policy["review"], "effect_every_s": policy["effect_every"],
         "effect_s": policy["effect_for"], "include_every_s": policy["include_every"], "stale_s": policy["stale"], "release_s": policy["release_within"], "max_rounds": policy["max_rounds"],
     }  # fmt: skip

@@ -112,6 +112,17 @@ async def test_merging_takes_a_phrase_and_moves_everything(ground: Ground) -> No
         await ground.do("lea", "cluster.merge", one, into=two)
 
 
+async def test_gathering_is_ended_by_hand_or_by_time(ground: Ground) -> None:
+    cluster, _ = await ground.clustered(1)
+    await ground.do("lea", "cluster.gathered", cluster)
+    assert ground.signals == [("run-1", "correction.gathered")]
+    await ground.annotated(cluster)
+    await ground.act("correction.settle", cluster=cluster)
+    await ground.act("correction.card", cluster=cluster)
+    with pytest.raises(Refusal):
+        await ground.do("lea", "cluster.gathered", cluster)
+
+
 async def test_a_cluster_of_another_task_is_not_the_same(ground: Ground) -> None:
     one, _ = await ground.clustered(1)
     two, _ = await ground.clustered(1, task="bin-pick day")
