@@ -82,7 +82,7 @@ def unlike(sessions: list[SessionView]) -> list[str]:
     held: dict[str, frozenset[str]] = {}
     for one in sessions:
         if one.format == "lerobot-v3":
-            held.setdefault(one.container, frozenset(topic.name for topic in one.topics))
+            held.setdefault(one.container, frozenset(one.columns))
     if len(set(held.values())) < 2:
         return []
     apart = sorted(frozenset.union(*held.values()) - frozenset.intersection(*held.values()))
