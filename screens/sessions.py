@@ -41,13 +41,13 @@ COLUMNS = (
     Column("id", 6),
     Column("state", 12),
     Column("robot", 11, grow=1),
-    Column("task", 14, grow=1),
-    Column("says", 24, grow=6),
-    Column("length", 8, align="right", optional=1),
-    Column("site", 5, optional=2),
-    Column("interv", 6, align="right", optional=4),
-    Column("size", 8, align="right", optional=3),
-    Column("age", 4, align="right", optional=5),
+    Column("task", 14, grow=1, optional=1),
+    Column("says", 36, grow=6),
+    Column("length", 8, align="right", optional=2),
+    Column("site", 5, optional=3),
+    Column("interv", 6, align="right", optional=5),
+    Column("size", 8, align="right", optional=4),
+    Column("age", 4, align="right", optional=6),
 )
 
 
