@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from textual.app import ComposeResult
 
 from engine.contract.common import CommandAnswer
@@ -70,6 +71,16 @@ class TrainingScreen(QScreen):
         if piece.text:
             *whole, self._rest = (self._rest + piece.text).split("\n")
             self._lines = [*self._lines, *whole][-KEPT:]
+        if piece.live and self.training is not None and self.training.state not in OVER:
+            self.training = replace(
+                self.training,
+                done=piece.done,
+                of=piece.of,
+                unit=piece.unit,
+                spent_s=piece.spent_s,
+                metrics=piece.metrics or self.training.metrics,
+            )
+            self._show()
         self._next = piece.next or (0 if self._next == TAIL else self._next)
         self._ended = piece.ended
         page = self.query_one("#log", Page)

@@ -321,13 +321,22 @@ class TrainingView(RecordView, frozen=True, kw_only=True):
 
 
 class TrainingLog(View, frozen=True, kw_only=True):
-    """A piece of a training's log, from byte `offset` to `next`; `ended` when no more will come."""
+    """A piece of a training's log, from byte `offset` to `next`; `ended` when no more will come.
+
+    While it runs, how far it is by its launcher's word stands beside it; the record keeps it at checkpoints alone.
+    """
 
     training: str
     offset: int = 0
     next: int = 0
     text: str = ""
     ended: bool = False
+    live: bool = False
+    done: int = 0
+    of: int = 0
+    unit: str = ""
+    spent_s: float = 0.0
+    metrics: dict[str, Json] = field(default_factory=dict)
 
 
 class EpisodeRow(View, frozen=True, kw_only=True):

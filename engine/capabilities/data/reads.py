@@ -9,6 +9,7 @@ import importlib.util
 import msgspec
 
 from engine.capabilities.data import manifest
+from engine.capabilities.data.training import Status
 from engine.capabilities.ports import ActionError
 from engine.capabilities.reads import Look, Read
 from engine.capabilities.vault import VaultError
@@ -139,22 +140,19 @@ def log(look: Look, at: dict[str, str], query: dict[str, str]) -> TrainingLog | 
     if launcher is None or not training.job:
         return TrainingLog(training=training.id, ended=ended)
 
-    async def read() -> tuple[int, bytes]:
-        status = await launcher.status(training.job)
+    async def read() -> tuple[Status, int, bytes]:
+        status: Status = await launcher.status(training.job)
         start = max(0, status.log_bytes + offset) if offset < 0 else offset
-        return start, await launcher.log(training.job, start, PIECE)
+        return status, start, await launcher.log(training.job, start, PIECE)
 
     try:
-        start, piece = asyncio.run(read())
+        status, start, piece = asyncio.run(read())
     except ActionError as error:
         return TrainingLog(training=training.id, text=f"the log can't be read: {error.message}", ended=ended)
     return TrainingLog(
-        training=training.id,
-        offset=start,
-        next=start + len(piece),
-        text=piece.decode("utf-8", "replace"),
-        ended=ended and not piece,
-    )
+        training=training.id, offset=start, next=start + len(piece), text=piece.decode("utf-8", "replace"), ended=ended and not piece,
+        live=not ended, done=status.done, of=status.of, unit=status.unit, spent_s=status.spent_s, metrics=status.metrics,
+    )  # fmt: skip
 
 
 def _episodes(look: Look, snapshot: SnapshotView | None) -> list[manifest.Episode]:
