@@ -35,8 +35,11 @@ def ls(session: Session) -> None:
 def show(session: Session, name: str) -> None:
     """One definition as it was registered."""
     found = session.get(f"/v1/workflows/{part(name)}", WorkflowView)
-    head = f"# {found.workflow} version {found.version}, {found.digest}, {found.runs} runs\n"
-    session.show(found, lambda: plain.clean(head) + "\n" + plain.clean_lines(found.text))
+    head = f"# {found.workflow} version {found.version}, {found.digest}, {found.runs} runs"
+    by = [word for word in found.triggers if not word.startswith("manual")]
+    by.append(f"by hand by {', '.join(found.starters)}" if found.starters else "by hand by whoever may start runs")
+    head += f"; started by {'; '.join(by)}"
+    session.show(found, lambda: plain.clean(head, 2000) + "\n\n" + plain.clean_lines(found.text))
 
 
 @workflows.command()

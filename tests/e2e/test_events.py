@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.installation import Installation
+from tests.e2e.terminal import Terminal
 
 MAKER = """
 quarterdeck: 1
@@ -210,3 +212,29 @@ def test_told_events_are_followed_as_cloudevents(home: Installation) -> None:
         process.kill()
         process.wait()
     assert line["type"] == "dev.quarterdeck.qd.test.hello.v1" and line["subject"].startswith("r")
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
+def test_an_operator_starts_a_workflow_with_a_form_and_walks_its_thread(home: Installation) -> None:
+    terminal = Terminal([sys.executable, "-m", "app"], environment=home.environment)
+    try:
+        terminal.wait("live", 30)
+        terminal.type(":workflows maker")
+        terminal.press("Enter")
+        terminal.wait("shop.asked")
+        terminal.press("+")
+        terminal.wait("Start Maker")
+        terminal.type("bowl")
+        terminal.press("C-s")
+        terminal.wait(r"run-\d+ . completed", 30)
+        terminal.press("h")
+        screen = terminal.wait(r"took it: run-\d+ user|run-\d+ user", 30)
+        assert "shop.made" in screen and "bowl" in screen
+        terminal.press("Right", "e")
+        terminal.wait("What became of it")
+        terminal.press("Escape", "Escape", "Escape", "F4")
+        terminal.wait(r"\d+ events, \d+ runs? opened")
+        terminal.press("o")
+        terminal.wait("STARTS")
+    finally:
+        terminal.close()
