@@ -51,6 +51,8 @@ acts.register(
         help="What was built: digest, signature, materials, lab robots", cli="qd models artifacts"),
     Act("candidate.why", "W", "ready?", target="candidate", order=10, help="Every check in full"),
     Act("candidate.run", "t", "its run", target="candidate", order=11, help="Timeline of the release", cli="qd runs show RUN"),
+    Act("candidate.thread", "h", "thread", target="candidate", order=12,
+        help="From what caused it to what came of it, in both directions", cli="qd trace {id}"),
     Act("candidate.gate", "e", "its gate", target="candidate", order=0, help="The question that is open about it"),
 )  # fmt: skip
 
@@ -80,7 +82,7 @@ class CandidateScreen(QScreen):
     ACTS = (
         "candidate.approve", "candidate.reject", "candidate.more", "candidate.exclude", "candidate.trials",
         "candidate.trace", "candidate.worst", "candidate.baseline", "candidate.artifact", "candidate.why",
-        "candidate.run", "candidate.gate",
+        "candidate.run", "candidate.thread", "candidate.gate",
     )  # fmt: skip
     AUTO_FOCUS = "#board"
     CSS = """
@@ -243,6 +245,9 @@ class CandidateScreen(QScreen):
     def act_candidate_run(self) -> None:
         if self.board is not None:
             self.console.open("run", self.board.candidate.run)
+
+    def act_candidate_thread(self) -> None:
+        self.console.open("trace", self.candidate)
 
     def act_candidate_trials(self) -> None:
         self._look("trials")

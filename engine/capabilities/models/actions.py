@@ -82,7 +82,7 @@ def actions() -> Mapping[str, Action]:
         ),
         Action(
             name="models.freeze", run=releasing.freeze, description="Notes which incident approvals wait for.",
-            inputs=_CANDIDATE | {"incident": Param(type="string")}, outputs=_params(candidate="string", frozen_by="string"),
+            inputs=_CANDIDATE | _params(incident="string", look="boolean"), outputs=_params(candidate="string", frozen_by="string"),
         ),
         Action(
             name="models.build", run=building.build, description="Packs the model under its digest, reproducibly.",

@@ -17,6 +17,16 @@ Json = Any
 Input = dict[str, Json]
 
 
+OPEN = ("detected", "triaged", "contained", "mitigating", "monitoring")
+"""States of an incident in which it is not over."""
+
+
+async def holding(context: Context, line: str) -> str:
+    """The open incident that holds approvals of a line: declared, not a draft; the newest. Empty when none does."""
+    found = await context.records.find("incident", state=OPEN, where={}, limit=500)
+    return next((one.id for one in found if one.line == line and not one.draft), "")
+
+
 async def approve(context: Context, given: Input) -> Json:
     """Writes the decision down, if the evidence still is what was signed and young enough. Raises `EvidenceStale`."""
     policy = context.policy("release")
@@ -24,6 +34,10 @@ async def approve(context: Context, given: Input) -> Json:
     evidence, people = str(given.get("evidence") or ""), [str(one) for one in given.get("people") or ()]
     if candidate.state == "approved" and candidate.evidence == evidence:
         return _told(candidate)
+    if incident := await holding(context, candidate.line):
+        raise ActionError(
+            "LineFrozen", f"{incident} holds approvals of {candidate.line}", kind="conflict", retryable=False
+        )
     had = [one for one in await trials.had(context, candidate.id, candidate.pack) if one.pack == candidate.pack]
     if candidate.evidence != evidence or not await _same_trials(context, candidate, had):
         raise ActionError(
@@ -90,9 +104,14 @@ async def reject(context: Context, given: Input) -> Json:
 
 
 async def freeze(context: Context, given: Input) -> Json:
-    """That approvals of the line wait for an incident, on the candidate's own record; empty lifts it."""
+    """That approvals of the line wait for an incident, on the candidate's own record; empty lifts it.
+
+    With `look` it is what the records of incidents say now.
+    """
     candidate = await candidate_of(context, given["candidate"])
     incident = str(given.get("incident") or "")
+    if given.get("look"):
+        incident = await holding(context, candidate.line)
     await context.records.change(
         "candidate", candidate.id, set={"frozen_by": incident},
         reason=f"approvals of {candidate.line} wait for {incident}" if incident else "approvals are open again",

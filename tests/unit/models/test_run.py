@@ -148,6 +148,21 @@ async def test_an_incident_of_the_line_holds_the_approval_until_it_is_over(
     await release.state("eligible")
 
 
+async def test_an_incident_that_was_open_before_is_no_less_a_hold(release: Release, models: dict[str, bytes]) -> None:
+    book = release.host.book.bound(actor=ANA, cause="test", scope="test")
+    for line, draft in (("place", False), ("pick", True), ("pick", False)):
+        await book.create("incident", {"line": line, "draft": draft, "sev": 2}, key=f"{line}-{draft}")
+    await release.start(models["better"])
+    await release.when(lambda: release.candidates() and release.candidates()[0].frozen_by == "I-3", "the hold")
+    assert release.waiting() == []
+    over = {"kind": "incident", "id": "I-3", "rev": 2, "from": "detected", "to": "false_alarm", "set": {}, "reason": ""}
+    await release.host.system.record("RecordChanged", over, actor=ANA, cause="test")
+    await release.tell("qd.incident.closed", {"incident": "I-3", "line": "pick"}, "I-3")
+    detail = await release.asked("approval")
+    assert release.candidates()[0].frozen_by == "" and (await release.vote(detail, "ana")).refusal is None
+    await release.state("eligible")
+
+
 async def test_evidence_that_changes_asks_again_on_what_is_true_now(release: Release, models: dict[str, bytes]) -> None:
     await release.start(models["better"])
     first = await release.asked("approval")
