@@ -212,7 +212,7 @@ def _rules(stage: Mapping[str, Json], since: Mapping[str, float], extensions: in
         continuous=tuple((s["name"], s["unit"], s["worse"]) for s in described["continuous"]),
         expected_events=stage["expected_events"], baseline_per_100h=rules["baseline_per_100h"], min_tasks=rules["min_tasks"],
         e_alarm=rules["e_alarm"], rho0=rules["rho0"], coverage=rules["coverage"], min_control=int(rules["min_control"]),
-        continuous_p=rules["continuous_p"], continuous_worse=rules["continuous_worse"],
+        continuous_p=rules["continuous_p"], continuous_early_p=rules["continuous_early_p"], continuous_worse=rules["continuous_worse"],
     )  # fmt: skip
 
 

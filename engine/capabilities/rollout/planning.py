@@ -32,7 +32,7 @@ _KEEP = (
 
 _RULES = (
     "rate", "site_concurrency", "min_battery", "min_executed", "min_disk", "install_limit_rate", "min_failures", "e_alarm", "rho0",
-    "coverage", "min_control", "max_control", "continuous_p", "continuous_worse", "baseline_per_100h", "min_tasks", "resolution",
+    "coverage", "min_control", "max_control", "continuous_p", "continuous_early_p", "continuous_worse", "baseline_per_100h", "min_tasks", "resolution",
     "heartbeat", "signals",
 )  # fmt: skip
 """What the later steps need, frozen with the stage: changing the policy never changes an open rollout."""
