@@ -81,7 +81,10 @@ class Alternative(View, frozen=True, kw_only=True):
 
 
 class Evaluation(View, frozen=True, kw_only=True):
-    """What the rules came to. `verdict`: allow_auto, needs_approval, needs_info, deny. Same facts and pack, same answer."""
+    """What the rules came to. `verdict`: allow_auto, needs_approval, needs_info, deny. Same facts and pack, same answer.
+
+    `scope` is the digest of what was asked for when it was judged: a decision is on that and nothing else.
+    """
 
     verdict: str = ""
     reasons: tuple[str, ...] = ()
@@ -96,6 +99,7 @@ class Evaluation(View, frozen=True, kw_only=True):
     pack: str = ""
     pack_rev: int = 0
     facts_digest: str = ""
+    scope: str = ""
     at: float = 0.0
 
 

@@ -10,16 +10,15 @@ from typing import Any
 
 import msgspec
 
-from engine.capabilities.access import facts, filing, granting, leases, people, rules, wording
+from engine.capabilities.access import facts, filing, granting, people, rules, wording
 from engine.capabilities.access.entities import LIVE
 from engine.capabilities.access.signatures import signed
+from engine.capabilities.access.watching import interrupted
 from engine.capabilities.ports import Action, ActionError
 from engine.capabilities.records import Emit
 from engine.contract.access import AccessRequest, ControlLease, Evaluation, Grant
 
 Json = Any
-NO_HANDS = ("MANUAL", "TEACH_IN", "SERVICE", "STARTUP")
-"""Operating modes (VDA 5050) in which nobody far away has a hand on a robot."""
 MANY = 200
 """Recordings of a grant that are looked at with every look; of more, `qd.consent.revoked` tells."""
 Input = dict[str, Json]
@@ -141,6 +140,10 @@ async def approve(context: Any, given: Input) -> Json:
     who = tuple(dict.fromkeys(str(one) for one in given.get("people") or ()))
     if request.state != "evaluated":
         return {"request": request.id, "people": [one.person for one in request.approvals]}
+    if filing.scope(request) != request.evaluation.scope:
+        raise ActionError(
+            "Changed", "it was changed while it was decided on: it is looked at anew", kind="conflict", retryable=False
+        )
     gate = str(given.get("gate") or "")
     approvals = [{"person": one, "gate": gate, "at": context.now()} for one in who]
     reason = f"approved by {', '.join(who)}" if who else "allowed by the rules, which ask for nobody here"
@@ -258,7 +261,7 @@ async def watch(context: Any, given: Input) -> Json:
                 "how": "lost",
                 "why": f"latency p95 {lease.latency_p95_ms:.0f} ms is too long to drive with",
             }
-    if ended := await _interrupted(context, grant, lease):
+    if ended := await interrupted(context, await _request(context, grant.request), grant, lease):
         return {"over": True, "how": ended[0], "why": ended[1]}
     return {"over": False, "how": "", "why": ""}
 
@@ -422,35 +425,10 @@ async def _evaluated(context: Any, request: AccessRequest) -> tuple[Evaluation, 
     )
     decide = policy["decide"]
     found = msgspec.structs.replace(
-        found, ttl_s=granting.ttl(policy, request, now=context.now()), excluded=tuple(excluded),
+        found, scope=filing.scope(request), ttl_s=granting.ttl(policy, request, now=context.now()), excluded=tuple(excluded),
         decide_s=float(decide["teleop" if request.sort == "teleop" else "data"]),
     )  # fmt: skip
     return found, seen, gathered
-
-
-async def _interrupted(context: Any, grant: Grant, lease: ControlLease | None) -> tuple[str, str] | None:
-    """What happened to the robot: it crossed a border, was put on hold as evidence, somebody stepped in, or it is gone."""
-    hands = lease is not None and lease.mode in leases.HANDS
-    if lease is None and "shell" not in grant.actions:
-        return None
-    request = await _request(context, grant.request)
-    seen = await facts.found(context, request)
-    now = {item.region for item in seen.items if item.region}
-    before = set(request.classification.subject_regions)
-    if lease is not None and before and (new := sorted(now - before)):
-        return (
-            "revoked",
-            f"{', '.join(grant.robots[:3])} is now in {', '.join(new)}, granted for {', '.join(sorted(before))}",
-        )
-    held = await facts.holds(context, request, seen, context.policy("access"))
-    if held["on"] and (hands or "shell" in grant.actions) and not grant.breakglass:
-        return "revoked", f"held: {held['text']}; what is there is evidence"
-    robot = seen.robots[0] if seen.robots else {}
-    if hands and robot and robot["mode"] in NO_HANDS:
-        return "revoked", f"{robot['id']} is in {robot['mode']}: somebody on site has it"
-    if hands and robot and not robot["online"]:
-        return "lost", f"{robot['id']} does not answer: it goes to its minimal-risk state"
-    return None
 
 
 async def _withdrawn(context: Any, session: str) -> bool:

@@ -15,6 +15,23 @@ from engine.contract.access import AccessRequest, ControlLease, Grant
 Json = Any
 FINAL_REQUEST = ("denied", "withdrawn", "closed")
 LIVE = ("issued", "active")
+AS_APPROVED = (
+    *(
+        "sort",
+        "action",
+        "requester",
+        "on_behalf_of",
+        "robots",
+        "sessions",
+        "snapshot",
+        "files",
+        "site",
+        "classes",
+        "transform",
+    ),
+    *("to_region", "duration_s", "public_key", "purpose", "ticket"),
+)
+"""What was decided on does not change afterwards: something else is something else to decide."""
 AS_GRANTED = (
     "actor",
     "actions",
@@ -120,6 +137,7 @@ ENTITIES = (
             Guard("in_review", "closed", _found, needs="a finding by somebody else"),
         ),
         immutable_in={
+            **dict.fromkeys(("approved", "held"), AS_APPROVED),
             "granted": (
                 "requester",
                 "action",

@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 
 from engine.capabilities.access import people, ssh_ca, wording
+from engine.capabilities.access.entities import AS_APPROVED
 from engine.capabilities.access.facts import MOST, Looks
+from engine.capabilities.access.rules import digest
 from engine.capabilities.ports import ActionError
 from engine.capabilities.records import Records
 from engine.contract.access import ACTIONS, CLASSES, SORTS, AccessRequest, Grant
@@ -139,6 +141,11 @@ def record(request: AccessRequest, grant: Grant | None, *, person: Mapping[str, 
         "outcome": grant.state if grant else "elsewhere", "ended_by": grant.ended_by if grant else "",
         "ended_at": grant.ended_at if grant else 0.0, "reason": grant.reason if grant else "", "recorded_at": at,
     }  # fmt: skip
+
+
+def scope(request: AccessRequest) -> str:
+    """The digest of everything that is decided on."""
+    return digest([msgspec.to_builtins(getattr(request, name)) for name in AS_APPROVED])
 
 
 def told(request: AccessRequest) -> dict[str, Json]:

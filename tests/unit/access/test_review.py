@@ -11,6 +11,7 @@ import pytest
 
 from engine.capabilities.access import envelope
 from engine.capabilities.desk import Refusal
+from engine.capabilities.records import RecordError
 from tests.unit.access.site import Site
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHN7bCeVpjGvQ1n0cRBPbAlWJ5qOhM2cYkO2x6XKZkUl tom"
@@ -468,3 +469,28 @@ async def test_exports_of_one_company_are_added_up_over_its_people(site: Site) -
     site.clock.advance(366 * 86_400)
     gathered = await facts.gather(site.at("olga"), request, seen, facts.classified(request, seen, site.policy))
     assert gathered["history"]["bytes_12m"] == 0.0
+
+
+async def test_what_is_decided_on_can_not_be_swapped(site: Site) -> None:
+    """Neither under the eyes of those who decide, nor between their vote and the grant."""
+    name = await site.ask()
+    await site.until(lambda: site.gate(name))
+    first = site.gate(name).id
+    await site.do("olga", "access.told", name, robots=["R-2"])
+    await site.until(lambda: site.gate(name) and site.gate(name).id != first, "a question about what it is now")
+    assert "R-2" in site.gate(name).question
+    # changed behind the run's back, without its event: the votes are on something else
+    await site.at("olga").records.change("access_request", name, set={"robots": ["R-1"]})
+    for person in ("dirk", "sia", "pia"):
+        await site.vote(name, person)
+    await asyncio.sleep(0.1)
+    assert site.request(name).state != "approved"
+    site.clock.advance(2)
+    await site.until(lambda: site.gate(name) and "R-1" in site.gate(name).question, "a new question")
+    for person in ("dirk", "sia", "pia"):
+        await site.vote(name, person)
+    await site.state(name, "held")
+    for change in ({"robots": ["R-2"]}, {"public_key": KEY}, {"ticket": "other"}):
+        with pytest.raises(RecordError, match="no longer changes"):
+            await site.do("olga", "access.told", name, **change)
+    await site.do("olga", "access.told", name, text="logged in again")
