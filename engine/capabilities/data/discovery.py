@@ -72,7 +72,7 @@ def discover(place: Path, intake: Intake, claims: dict[str, Json]) -> Found:
     """Everything that may be a recording. `claims` are said of all of them. Raises ActionError."""
     found = Found(refs=[], skipped=[])
     if place.is_file():
-        _file(place, place.parent, claims | _manifest(place.parent, found).get(place.name, {}), found, intake)
+        _file(place, place.parent, claims | _manifest(place.parent, found).get(place.name, {}), found)
         return found
 
     def unreadable(error: OSError) -> None:
@@ -91,18 +91,18 @@ def discover(place: Path, intake: Intake, claims: dict[str, Json]) -> Found:
                 found.skipped.append((str(inner.relative_to(place)), "a link: not followed"))
             elif is_dataset(inner):
                 folders.remove(name)
-                _dataset(inner, place, claims | said.get(name, {}), found)
+                _dataset(inner, claims | said.get(name, {}), found)
             elif name.endswith(".zarr"):
                 folders.remove(name)
                 found.skipped.append((str(inner.relative_to(place)), OTHER_FORMATS[".zarr"]))
         folders.sort()
         if here == place and is_dataset(here):
             folders.clear()
-            _dataset(here, place.parent, claims | _manifest(place.parent, found).get(here.name, {}), found)
+            _dataset(here, claims | _manifest(place.parent, found).get(here.name, {}), found)
             return found
         for name in sorted(names):
             if name != MANIFEST:
-                _file(here / name, place, claims | said.get(name, {}), found, intake)
+                _file(here / name, place, claims | said.get(name, {}), found)
         if len(found.refs) > intake.max_found:
             raise ActionError(
                 "TooMany",
@@ -113,7 +113,7 @@ def discover(place: Path, intake: Intake, claims: dict[str, Json]) -> Found:
     return found
 
 
-def _file(path: Path, place: Path, said: dict[str, Json], found: Found, intake: Intake) -> None:
+def _file(path: Path, place: Path, said: dict[str, Json], found: Found) -> None:
     name = str(path.relative_to(place))
     seen = path.lstat()
     suffix = path.suffix.lower()
@@ -128,19 +128,15 @@ def _file(path: Path, place: Path, said: dict[str, Json], found: Found, intake: 
         return
     if suffix != ".mcap" and not _begins_as_mcap(path):
         return
-    if seen.st_size > intake.max_file_bytes:
-        found.skipped.append((name, f"{seen.st_size} bytes, more than {intake.max_file_bytes:.3g}"))
-        return
     found.bytes += seen.st_size
     found.refs.append(_ref(path, "mcap", seen.st_size, said, name=path.name))
 
 
-def _dataset(folder: Path, place: Path, said: dict[str, Json], found: Found) -> None:
-    name = str(folder.relative_to(place))
+def _dataset(folder: Path, said: dict[str, Json], found: Found) -> None:
     try:
         opened = open_dataset(folder, rooted=False)
-    except Refused as error:
-        found.skipped.append((name, error.reason))
+    except Refused:  # it gets a record that says why, as every recording does
+        found.refs.append(_ref(folder, "lerobot-v3", 0, said, name=folder.name))
         return
     size = sum(opened.files.values())
     found.bytes += size

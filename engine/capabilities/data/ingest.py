@@ -71,6 +71,10 @@ async def ingest(context: Context, given: Input) -> Json:
     if session.state != "discovered":
         return _taken(session, known=True)
     rules, claim = rules_of(profile, intake), _claim(ref)
+    size = int(ref["bytes"]) if distant else path.lstat().st_size
+    if size > intake.max_file_bytes:
+        reason = f"{size} bytes, more than the {intake.max_file_bytes:.3g} that a recording may have"
+        return _taken(await _aside(context, session, [refused("too_large", reason)]))
     if distant:
         path = await remote.fetch(context, ref, session.id)
     try:

@@ -53,8 +53,6 @@ async def discover(context: Context, uri: str, intake: Intake, claims: dict[str,
             )
         elif suffix in OTHER_FORMATS:
             found.skipped.append((name, OTHER_FORMATS[suffix]))
-        elif suffix == ".mcap" and one.bytes > intake.max_file_bytes:
-            found.skipped.append((name, f"{one.bytes} bytes, more than {intake.max_file_bytes:.3g}"))
         elif suffix == ".mcap":
             found.bytes += one.bytes
             ref: dict[str, Json] = {

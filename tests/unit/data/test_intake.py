@@ -161,9 +161,6 @@ async def test_a_lerobot_set_that_contradicts_itself_is_set_aside(taking: Table,
     plan = plans(count=1)[0]
     lerobot_files.write(tmp_path / "set", plan, episodes=3, fault=fault)
     done = await taking.act("data.intake", folder=str(tmp_path))
-    if fault == "old_version":
-        assert done["counts"]["found"] == 0 and "v2.1" in done["skipped"][0][1]
-        return
     assert len(done["quarantined"]) == (3 if fault in ("wrong_total", "lost_file") else 1)
     session = await taking.get("session", done["quarantined"][0])
     assert (
@@ -174,6 +171,7 @@ async def test_a_lerobot_set_that_contradicts_itself_is_set_aside(taking: Table,
             "wrong_total": "totals",
             "time_repeats": "time",
             "lost_file": "missing",
+            "old_version": "old_version",
         }[fault]
     )
 
@@ -380,3 +378,12 @@ async def test_no_numbers_of_a_policy_stand_in_code(taking: Table, tmp_path: Pat
         )
     taking.policy["profile"] = base
     assert (await taking.act("data.validate", session=taken["session"]))["state"] == "valid"
+
+
+async def test_a_file_larger_than_may_be_read_is_recorded_and_not_read(taking: Table, tmp_path: Path) -> None:
+    path = tmp_path / "HAM2-AMR-01.mcap"
+    with path.open("wb") as stream:
+        stream.truncate(200_000_000_000)  # a hole: no byte of it is on the disk
+    done = await taking.act("data.intake", folder=str(tmp_path))
+    session = (await taking.find("session"))[0]
+    assert done["counts"]["quarantined"] == 1 and (session.state, session.code) == ("quarantined", "too_large")
