@@ -84,10 +84,10 @@ class LocalTraining:
         free = shutil.disk_usage(self._folder.parent).free
         return f"local processes, {os.cpu_count() or 1} cores, {free / 1e9:.0f} GB free"
 
-    def forget(self, job: str) -> None:
+    async def forget(self, job: str) -> None:
         """Removes a job that has ended, with everything it wrote."""
-        if self._status(job).state != "running":
-            shutil.rmtree(self._place(job), ignore_errors=True)
+        if (await self.status(job)).state in ("succeeded", "failed", "cancelled"):
+            await asyncio.to_thread(shutil.rmtree, self._place(job), ignore_errors=True)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

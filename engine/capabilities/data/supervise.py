@@ -62,6 +62,9 @@ class Supervisor:
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._ask("preempt"))
+        with contextlib.suppress(OSError):  # a supervisor that was killed left it; a cancel still holds
+            if (self.folder / "ask").read_text().strip() != "cancel":
+                (self.folder / "ask").unlink()
         spent = float(self.status.get("spent_s", 0.0))
         self.status |= {
             "state": "running", "pid": os.getpid(), "born": born(os.getpid()), "error": "", "message": "",
@@ -73,6 +76,9 @@ class Supervisor:
             program = self._start()
         except OSError as error:
             self._end("failed", "NoProgram", f"the program can't be started: {error.strerror}", spent)
+            return
+        except (KeyError, ValueError, IndexError) as error:
+            self._end("failed", "NoProgram", f"the program's command line has an unknown placeholder: {error}", spent)
             return
         code = self._follow(program, began, spent)
         self._judge(code, spent + time.monotonic() - began)

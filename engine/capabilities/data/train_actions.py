@@ -330,6 +330,7 @@ async def _succeeded(context: Context, launcher: Training, training: TrainingVie
         reason=f"checkpoint {kept.digest}",
         emit=(Emit("qd.training.completed", data),),
     )
+    await launcher.forget(training.job)
     return done
 
 

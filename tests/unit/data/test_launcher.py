@@ -97,7 +97,7 @@ async def test_the_same_key_is_the_same_job(tmp_path: Path, make) -> None:
 async def test_preempted_it_saves_and_goes_on_from_there(tmp_path: Path, make) -> None:
     launcher = LocalTraining(tmp_path / "jobs")
     job = await launcher.submit(make(total=40), key="k")
-    while (await launcher.status(job)).done < 3:
+    while (await launcher.status(job)).done < 3:  # noqa: ASYNC110  # a process says so in a file
         await asyncio.sleep(0.02)
     await launcher.preempt(job)
     stopped = await until(launcher, job, "preempted")
@@ -114,7 +114,7 @@ async def test_a_supervisor_that_is_killed_takes_its_program_along_and_counts_as
 ) -> None:
     launcher = LocalTraining(tmp_path / "jobs")
     job = await launcher.submit(make(total=200), key="k")
-    while (await launcher.status(job)).done < 3:
+    while (await launcher.status(job)).done < 3:  # noqa: ASYNC110  # a process says so in a file
         await asyncio.sleep(0.02)
     pid = launcher._told(job).pid
     os.kill(pid, signal.SIGKILL)
@@ -168,3 +168,22 @@ async def test_a_job_is_named_by_its_launcher_alone(tmp_path: Path, make) -> Non
     for name in ("../../etc", "", "a" * 24):
         with pytest.raises(ActionError):
             await launcher.status(name)
+
+
+async def test_a_command_line_with_an_unknown_placeholder_fails_and_says_so(tmp_path: Path, make) -> None:
+    launcher = LocalTraining(tmp_path / "jobs")
+    spec = make()
+    broken = Spec(training="T-1", argv=(*spec.argv, "{secret}"), data=spec.data)
+    status = await until(launcher, await launcher.submit(broken, key="k"), "failed")
+    assert status.error == "NoProgram" and "secret" in status.message
+
+
+async def test_a_job_that_is_over_is_forgotten_and_one_that_runs_is_not(tmp_path: Path, make) -> None:
+    launcher = LocalTraining(tmp_path / "jobs")
+    job = await launcher.submit(make(total=40), key="k")
+    await launcher.forget(job)
+    await launcher.cancel(job)
+    await until(launcher, job, "cancelled")
+    await launcher.forget(job)
+    with pytest.raises(ActionError):
+        await launcher.status(job)
