@@ -244,8 +244,8 @@ class SnapshotScreen(QScreen):
             return Reason("nothing was trained from it yet")
         if act.name == "snapshot.enough" and s.state != "building":
             return Reason(f"it is {s.state}: nobody waits for its labels")
-        if act.name == "snapshot.withdraw" and s.state == "withdrawn":
-            return Reason("it is withdrawn already")
+        if act.name == "snapshot.withdraw" and s.state not in ("finalized", "superseded"):
+            return Reason(f"it is {s.state}", "reject its gate" if s.state in dataset_view.OPEN else "")
         return None
 
     def gate(self, kinds: tuple[str, ...]) -> GateSummary | None:

@@ -194,7 +194,8 @@ def sentence(s: SnapshotView) -> str:
         return f"signed by {', '.join(s.signed_by)}" if s.signed_by else s.state
     if s.blockers:
         return "NOT READY: " + "; ".join(s.blockers)
-    return "; ".join(s.flags) or ("ready to be signed" if s.state == "review" else "")
+    ready = ["ready to be signed"] if s.state == "review" else []
+    return "; ".join([*ready, *s.flags])
 
 
 def _detail(s: SnapshotView) -> str:

@@ -155,13 +155,21 @@ async def enough(desk: Desk, record: SnapshotView, args: WhyArgs) -> Json:
 
 
 async def foresee_withdraw(desk: Desk, record: SnapshotView, args: RiskArgs) -> Foreseen:
+    _signed(desk, record)
     made = await dependants_of(desk.records, record.id)
     said = [f"{record.id} can never be trained on again ({record.episodes} episodes, {record.hours:.1f} h)"]
     said += [f"made from it: {one}" for one in made[:12]] or ["nothing was made from it"]
     return Foreseen(tuple(said), f"withdraw {record.id}")
 
 
+def _signed(desk: Desk, record: SnapshotView) -> None:
+    if record.state not in ("finalized", "superseded"):
+        fix = "its run is open: reject its gate, or cancel the run" if record.state in ("building", "review") else ""
+        desk.refuse("not_signed", f"{record.id} is {record.state}", fix=fix)
+
+
 async def withdraw(desk: Desk, record: SnapshotView, args: RiskArgs) -> Json:
+    _signed(desk, record)
     made = await dependants_of(desk.records, record.id)
     data = {
         "snapshot": record.id,
