@@ -20,7 +20,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app import crash, terminal
+from app import crash, drafts, terminal
 
 terminal.prepare()
 
@@ -98,6 +98,7 @@ class Console(OrderedKeys, inherit_bindings=False):
             self.model.load(first)
         self._first = first
         self._settings_path = settings
+        self._drafts_read = False
         self._settings = _read_settings(settings)
         self._crashes = crashes
         self._start = start
@@ -140,6 +141,7 @@ class Console(OrderedKeys, inherit_bindings=False):
             self.call_after_refresh(self.run_line, self._start)
 
     async def on_unmount(self) -> None:
+        self._keep_drafts()
         self._listener.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await asyncio.wait_for(self._listener, 0.5)
@@ -155,6 +157,7 @@ class Console(OrderedKeys, inherit_bindings=False):
 
     def _leave_now(self, code: int) -> None:
         """There is no terminal any more, or it must be left without waiting for anybody."""
+        self._keep_drafts()
         restore = getattr(self._driver, "restore", None)
         if restore is not None:
             restore()
@@ -181,6 +184,7 @@ class Console(OrderedKeys, inherit_bindings=False):
         with contextlib.suppress(ScreenStackError):
             where = type(self.screen).__name__
         path = crash.report(error, self._crashes, doing=where)
+        self._keep_drafts()
         note = f"a report is in {path}" if path else "no report could be written"
         from rich.text import Text
 
@@ -376,8 +380,16 @@ class Console(OrderedKeys, inherit_bindings=False):
             self.tell("^C once more leaves; the engine goes on either way", seconds=2.0)
 
     def ask_form(self, form: Any) -> None:
-        """A form on top of where we are."""
+        """A form on top of where we are, with what was typed into it before."""
+        if not self._drafts_read:
+            self._drafts_read = True
+            drafts.restore(self._settings_path)
         self.push_screen(form)
+
+    def _keep_drafts(self) -> None:
+        """Only what was read before is written again: a console that opened no form touches nobody's drafts."""
+        if self._drafts_read:
+            drafts.keep(self._settings_path)
 
     # -- the prompt ---------------------------------------------------------------------------------------------
 

@@ -306,6 +306,7 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
         if texts == self._before:  # inputs say that they changed when they are put up, too
             return
         self._before = texts
+        self.keep()
         if self.query_one("#wrong", Said).text and not self._busy:
             self.query_one("#wrong", Said).show([])
 
@@ -354,9 +355,8 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
         if shown:
             self.widget((self._next_needed(-1) or shown[0]).name).focus()
 
-    def action_leave(self) -> None:
-        if self._busy:
-            return
+    def keep(self) -> bool:
+        """What was typed becomes the draft; whether there was anything."""
         typed = {
             field.name: self.widget(field.name).value
             for field in self.fields
@@ -364,9 +364,15 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
         }
         if typed:
             drafts[self.draft_key] = typed
-            self._tell((f"{self.form_title}: not sent; what you typed is kept", "muted"))
         else:
             drafts.pop(self.draft_key, None)
+        return bool(typed)
+
+    def action_leave(self) -> None:
+        if self._busy:
+            return
+        if self.keep():
+            self._tell((f"{self.form_title}: not sent; what you typed is kept", "muted"))
         self.dismiss(None)
 
     def on_push_pushed(self, message: Push.Pushed) -> None:

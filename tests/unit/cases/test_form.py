@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app import drafts
+from app.console import Console
 from engine.contract.client import EngineUnreachable, Refused
 from engine.contract.common import CommandAnswer, Problem
 from screens import form, form_sending
@@ -14,6 +17,7 @@ from screens.form import FormField, FormScreen
 from screens.form_fields import Wrong, matching, read, seconds, shown, span, values
 from screens.widgets.choosing import Choose
 from tests.fakes import FakeClient
+from tests.unit.cases import fake_cases
 from tests.unit.cases.conftest import At, Desk
 
 FIELDS = (
@@ -264,3 +268,44 @@ def test_the_same_name_comes_first_then_tails_then_what_tells_apart() -> None:
     assert [one for one, _ in matching("0417", known)] == ["HAM2-amr-0417", "x0417y", "HAM5-amr-0041"]
     assert next(one for one, _ in matching("HAM2-amr-4170", known)) == "HAM2-amr-4170"
     assert matching("7q41 ham2", known)[0][0] == "HAM2-amr-0417"
+
+
+async def test_what_was_typed_outlives_the_console(tmp_path: Path) -> None:
+    """A terminal that is lost, or a console that breaks, costs no words; only its owner may read them."""
+    settings = tmp_path / "config" / "console.json"
+    for given in ("left drive hums", ""):
+        client = FakeClient()
+        console = Console(client, first=await client.watch(), start=":fleet", settings=settings)
+        async with console.run_test(size=(80, 24)) as pilot:
+            await pilot.pause(0.2)
+            screen = FormScreen("File", (FormField("symptom", "Symptom", required=True),), Sender(), "case")
+            console.ask_form(screen)
+            await pilot.pause(0.2)
+            if given:
+                await pilot.press(*["space" if letter == " " else letter for letter in given])
+                await pilot.pause(0.1)
+            else:
+                assert screen.widget("symptom").value == "left drive hums"
+                await pilot.press("ctrl+s")
+                await pilot.pause(0.2)
+        form.drafts.clear()
+        path = settings.with_name("drafts.json")
+        assert path.exists() is bool(given)
+        assert not given or path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("text", ["", "[]", "not json", '{"case": 4}', '{"case": {"symptom": 4}}'])
+def test_a_damaged_file_of_drafts_is_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "drafts.json").write_text(text)
+    drafts.restore(tmp_path / "console.json")
+    assert form.drafts in ({}, {"case": {"symptom": "4"}})
+
+
+async def test_a_console_without_a_form_leaves_drafts_alone(tmp_path: Path) -> None:
+    path = tmp_path / "drafts.json"
+    path.write_text('{"case": {"symptom": "hums"}}')
+    client = fake_cases.client()
+    console = Console(client, first=await client.watch(), start=":cases", settings=tmp_path / "console.json")
+    async with console.run_test(size=(80, 24)) as pilot:
+        await pilot.pause(0.3)
+    assert path.read_text() == '{"case": {"symptom": "hums"}}'

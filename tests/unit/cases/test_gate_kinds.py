@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from tests.unit.decision_screens.conftest import At, at
 
 __all__ = ["at"]
 
-FORMS = {
+FORMS: dict[str, dict[str, dict[str, Any]]] = {
     "label_review": {"verdict": {"type": "string", "enum": ["accept", "rework"], "title": "Labels"}},
     "dataset_signoff": {"rows": {"type": "integer", "minimum": 1, "title": "Rows looked at"}},
     "release_approval": {},
