@@ -156,7 +156,7 @@ def clip_head(case: CorrectionCase, place: tuple[int, int]) -> Line:
     parts: Line = [(at, "strong"), f"  {case.id}  {case.session or case.trigger}{offset}  {case.robot} {case.site}"]
     if case.version:
         parts.append(f"  {short(case.version)}")
-    if window is not None and window.digest and window.covered < 1:
+    if window is not None and window.digest and window.covered < 0.985:
         parts.append((f"  {100 * window.covered:.0f} % of the window", "muted"))
     return parts
 

@@ -57,6 +57,7 @@ def play(stage: Stage) -> Mapping[str, Any]:
     live = _live(stage)
     _all_captured(stage)
     causes = _triaged(stage)
+    _gathered(stage)
     first = _annotated(stage)
     reviewed = _reviewed(stage)
     cluster = stage.state_is("cluster", first.id, "routed", ClusterView, 30)
@@ -154,6 +155,22 @@ def _triaged(stage: Stage) -> dict[str, int]:
         said[cause] += 1
     stage.until(lambda: not stage.records("correction", CorrectionCase, state="captured,triaged"), "clusters", 60)
     return dict(said)
+
+
+def _gathered(stage: Stage) -> None:
+    """All of its like are in: nobody waits for the night."""
+
+    def told() -> bool:
+        found = stage.records("cluster", ClusterView, state="annotating")
+        if not found:
+            return False
+        try:
+            stage.do("lea", "cluster.gathered", found[0].id, {"reason": "a shift's worth"})
+        except Refused:  # its run is just on its way there
+            return False
+        return True
+
+    stage.until(told, "a cluster that gathers", 60)
 
 
 def _spans(case: CorrectionCase, person: str, *, wild: bool = False) -> list[dict[str, Any]]:

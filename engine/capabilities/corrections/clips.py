@@ -63,6 +63,8 @@ class Signals(Struct, kw_only=True):
     """t, whether a person drives, speed of the command."""
     anomaly: list[tuple[float, float]] = []
     troubles: list[tuple[float, str, str]] = []
+    events: list[tuple[float, bool, str, str, float]] = []
+    """The same from the event log, for recordings without a flag."""
     task: str = ""
     zone: str = ""
     outcome: str = ""
@@ -99,6 +101,7 @@ def read(path: Path, start: float = -math.inf, end: float = math.inf) -> Signals
         if not isinstance(value, dict) or not _take(found, role, at, value):
             found.unreadable += 1
     found.topics = sorted(seen)
+    found.intervention = found.intervention or found.events
     return found
 
 
@@ -148,11 +151,11 @@ def _take_event(found: Signals, at: float, value: dict[str, Json]) -> None:
     who, operator, link = _word(value.get("by")) or "human", _word(value.get("operator")), _number(value.get("link_ms"))
     length = _number(value.get("duration_s"))
     if value.get("phase") == "end":
-        found.intervention.append((at, False, who, operator, link))
+        found.events.append((at, False, who, operator, link))
         return
-    found.intervention.append((at, True, who, operator, link))
+    found.events.append((at, True, who, operator, link))
     if length > 0:
-        found.intervention.append((at + length, False, who, operator, link))
+        found.events.append((at + length, False, who, operator, link))
 
 
 def _word(value: Json) -> str:
