@@ -193,3 +193,20 @@ async def test_a_clock_nobody_answers_is_recorded_as_overdue(site: Site) -> None
     await site.until(lambda: site.gate("ask"), "the question", step=600.0)
     await site.until(lambda: site.gate("overdue"), "the director", step=600.0)
     await site.until(lambda: site.incident(id_).clocks[0].overdue, "the record", step=1800.0)
+
+
+async def test_in_an_emergency_a_soak_is_skipped_by_two_people_only(site: Site) -> None:
+    id_ = await declared(site)
+    await site.chosen(id_, "rollback")
+    await site.vote("decide", "ivo", "ana")
+
+    def watched() -> str:
+        rows = site.host.book.reads.reading.all("select run from waits where event = 'rollout.promote'")
+        return str(rows[0][0]) if rows else ""
+
+    run = await site.until(watched, "the first wave to be watched", step=10.0)
+    await site.tell(run, "rollout.promote", by="ivo")
+    gate = await site.until(lambda: site.gate("skip_soak"), "the question", step=0.1)
+    assert gate.seats_total == 2
+    await site.vote("skip_soak", "ivo", "bo")
+    await site.until(lambda: site.incident(id_).state == "monitoring", "the robots mended")
