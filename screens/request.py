@@ -35,6 +35,7 @@ acts.register(
     Act("request.extend", "plus", "more time", target="request", help="Ask for more time: a new request, decided anew", cli="qd access extend GRANT --for 30m --because TEXT", order=12),
     Act("request.withdraw", "W", "withdraw", target="request", level=Level.SAFE, command="access.withdraw", help="I no longer need it", cli="qd access withdraw {id}", order=13),
     Act("request.history", "t", "timeline", target="request", help="Every change with who and why", cli="qd records history access_request {id}", order=14),
+    Act("request.thread", "h", "thread", target="request", help="What led here and what came of it", cli="qd trace {id}", order=16),
     Act("request.run", "u", "its run", target="request", help="The run that works on it", cli="qd runs show RUN", order=15),
 )  # fmt: skip
 
@@ -71,6 +72,7 @@ class RequestScreen(QScreen):
         "request.withdraw",
         "request.history",
         "request.run",
+        "request.thread",
     )
     AUTO_FOCUS = "Page"
 
@@ -217,6 +219,9 @@ class RequestScreen(QScreen):
     def act_request_run(self) -> None:
         if self.detail is not None:
             self.console.open("run", self.detail.request.run)
+
+    def act_request_thread(self) -> None:
+        self.console.open("trace", self.request)
 
     def act_request_session(self) -> None:
         self._look("session")

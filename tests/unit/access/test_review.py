@@ -11,6 +11,7 @@ import pytest
 
 from engine.capabilities.access import envelope
 from engine.capabilities.desk import Refusal
+from engine.capabilities.ports import ActionError
 from engine.capabilities.records import RecordError
 from tests.unit.access.site import Site
 
@@ -494,3 +495,23 @@ async def test_what_is_decided_on_can_not_be_swapped(site: Site) -> None:
         with pytest.raises(RecordError, match="no longer changes"):
             await site.do("olga", "access.told", name, **change)
     await site.do("olga", "access.told", name, text="logged in again")
+
+
+async def test_an_outage_neither_stops_breaking_glass_nor_cuts_the_shell_that_mends_it(site: Site) -> None:
+    name = await site.ask("tess", action="shell", robots=[], site="HAM2", public_key=KEY)
+    await site.vote(name, "dirk")
+    await site.state(name, "granted")
+    await site.waits(name, "active")
+
+    async def down() -> Any:
+        raise ActionError("Unreachable", "the fleet does not answer", kind="communication")
+
+    site.fleet.robots = down  # type: ignore[method-assign]
+    for _ in range(8):
+        site.clock.advance(16)
+        await asyncio.sleep(0.05)
+    assert site.grant(name).state == "active"
+    glass = (await site.do("dana", "breakglass.take", action="assist", robots=["R-1"], reason="blocks the fire door"))[
+        "id"
+    ]
+    await site.state(glass, "granted")

@@ -293,4 +293,10 @@ def test_a_mechanism_that_is_over_or_of_somebody_else_covers_nothing() -> None:
     over = _transfer(pack(), ["eu"], "us", "VendorCo", people.when("2027-03-02") or 0.0)
     assert not over["covered"] and "over since" in over["text"]
     assert not _transfer(pack(), ["eu", "apac"], "us", "VendorCo", START)["covered"]
-    assert _transfer(pack(), ["eu"], "", "VendorCo", START)["crosses"]  # nobody says where to: that is across
+    for regions, to in (
+        (["eu"], ""),
+        ([""], "eu"),
+        ([], "eu"),
+    ):  # nobody says where: that is across, and nothing covers it
+        unknown = _transfer(pack(), regions, to, "VendorCo", START)
+        assert unknown["crosses"] and not unknown["covered"] and "not known" in unknown["text"]
