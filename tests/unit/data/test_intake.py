@@ -387,3 +387,84 @@ async def test_a_file_larger_than_may_be_read_is_recorded_and_not_read(taking: T
     done = await taking.act("data.intake", folder=str(tmp_path))
     session = (await taking.find("session"))[0]
     assert done["counts"]["quarantined"] == 1 and (session.state, session.code) == ("quarantined", "too_large")
+
+
+async def test_an_engine_that_died_while_reading_ends_at_the_same_record(
+    taking: Table, tmp_path: Path, monkeypatch: Any
+) -> None:
+    from engine.capabilities.data import mcap_scan
+
+    path = recordings.write(plans(count=1, seconds=4.0)[0], tmp_path)
+    ref = {"uri": str(path), "format": "mcap", "name": path.name}
+
+    def dies(*given: Any) -> Any:
+        raise RuntimeError("the engine died here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mcap_scan, "scan", dies)
+        with pytest.raises(RuntimeError):
+            await taking.act("data.take", ref=ref)
+    assert [one.state for one in await taking.find("session")] == ["discovered"]
+    taking.run = "run-2"
+    taken = await taking.act("data.take", ref=ref)
+    assert taken["state"] == "valid" and len(await taking.find("session")) == 1
+
+
+async def test_reading_stops_when_nobody_waits_any_more(taking: Table, tmp_path: Path) -> None:
+    path = recordings.write(plans(count=1, seconds=4.0)[0], tmp_path)
+    taking.cancelled = True
+    with pytest.raises(ActionError) as stopped:
+        await taking.act("data.take", ref={"uri": str(path), "format": "mcap"})
+    assert stopped.value.error == "Cancelled"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"data_path": "../../{chunk_index}/etc/passwd"}, "own_paths"),
+        ({"video_path": "{video_key.__class__}"}, "own_paths"),
+        ({"codebase_version": "v2.1"}, "old_version"),
+        ({"features": 7}, "not_lerobot"),
+        ({"fps": 0}, "fps"),
+        ({"fps": 30}, "mixed_rate"),
+    ],
+)
+async def test_a_lerobot_set_whose_head_lies_is_set_aside(
+    taking: Table, tmp_path: Path, change: dict[str, Any], code: str
+) -> None:
+    folder = lerobot_files.write(tmp_path / "set", plans(count=1)[0], episodes=1)
+    info = json.loads((folder / "meta/info.json").read_text())
+    (folder / "meta/info.json").write_text(json.dumps(info | change))
+    await taking.act("data.intake", folder=str(tmp_path))
+    (session,) = await taking.find("session")
+    assert session.state == "quarantined" and code in {finding.check for finding in session.findings}
+
+
+@pytest.mark.parametrize("what", ["link", "garbage", "truncated", "film"])
+async def test_a_lerobot_set_with_a_bad_file_is_set_aside(taking: Table, tmp_path: Path, what: str) -> None:
+    folder = lerobot_files.write(tmp_path / "set", plans(count=1)[0], episodes=2)
+    data, film = folder / "data/chunk-000/file-000.parquet", next(folder.glob("videos/*/*/*.mp4"))
+    if what == "link":
+        (folder / "notes").symlink_to("/etc/passwd")
+    elif what == "garbage":
+        data.write_bytes(b"PAR1" + bytes(1000) + b"PAR1")
+    elif what == "truncated":
+        data.write_bytes(data.read_bytes()[:-200])
+    else:
+        film.write_bytes(film.read_bytes()[:-500])
+    done = await taking.act("data.intake", folder=str(tmp_path))
+    assert not done["sessions"] and done["quarantined"]
+    codes = {(await taking.get("session", name)).code for name in done["quarantined"]}
+    assert codes <= {"link", "table", "film", "missing"}, codes
+
+
+async def test_a_data_set_that_changed_after_it_was_read_is_not_used(taking: Table, tmp_path: Path) -> None:
+    from engine.capabilities.data.formats import locate
+
+    folder = lerobot_files.write(tmp_path / "set", plans(count=1)[0], episodes=2)
+    done = await taking.act("data.intake", folder=str(tmp_path))
+    session = await taking.get("session", done["sessions"][0])
+    assert locate(taking.host.vault, session, verify=True) == folder
+    (folder / "meta/stats.json").write_text("{}")
+    with pytest.raises(ActionError, match="not what was ingested"):
+        locate(taking.host.vault, session)
