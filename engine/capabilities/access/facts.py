@@ -191,7 +191,7 @@ def _transfer(
     policy: Mapping[str, Json], regions: Sequence[str], to: str, employer: str, now: float
 ) -> dict[str, Json]:
     """Whether data would cross a border, and what covers it. A mechanism that is over, or of somebody else, covers nothing."""
-    pairs = [f"{one}>{to}" for one in dict.fromkeys(regions) if one and one != to]
+    pairs = [f"{one}>{to}" for one in dict.fromkeys(regions) if one and to and one != to]
     said: list[str] = []
     covered = bool(pairs) and bool(to)
     for pair in pairs:
