@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from engine.contract.cases import CASE_OVER, CaseDetail, ProblemView
+from engine.contract.cases import CASE_OVER, UNWATCHED, CaseDetail, CaseView, ProblemView
 from engine.contract.common import CommandAnswer
 from engine.contract.records import RecordEvent
 from screens import acts, case_forms, case_view, form_fields
@@ -40,6 +40,7 @@ acts.register(
     Act("case.run", "u", "its run", target="case", help="The run that works on it", cli="qd runs show RUN", order=16),
     Act("case.trace", "h", "thread", target="case", help="What led here, and what came of it", cli="qd trace {id}", order=18),
     Act("case.robot", "r", "robot", target="case", help="The robot in the fleet", cli="qd fleet show ROBOT", order=17),
+    Act("case.watch", "W", "watch again", target="case", level=Level.SAFE, command="case.watch", help="Its run ended before it: have its clocks and its return looked after again", cli="qd cases watch {id}", order=0),
     Act("case.reopen", "O", "reopen", target="case", help="The repair does not hold", cli="qd cases reopen {id} REASON", order=0),
     Act("case.merge", "M", "duplicate of", target="case", help="It is the same fault of this robot as another case", cli="qd cases merge {id} INTO", order=0),
     Act("case.cancel", "X", "cancel", target="case", help="There is nothing to do, and why", cli="qd cases cancel {id} REASON", order=0),
@@ -49,6 +50,11 @@ ON_OPEN = frozenset(
     ["claim", "start", "hold", "step", "code", "check", "escalate", "takeout", "weigh", "problem", "merge", "cancel"]
 )
 """What is only done with a case that is open."""
+
+
+def unwatched(case: CaseView) -> bool:
+    """Its run ended before it."""
+    return any(one.startswith(UNWATCHED) for one in case.warnings)
 
 
 class CaseScreen(QScreen):
@@ -73,6 +79,7 @@ class CaseScreen(QScreen):
         "case.run",
         "case.robot",
         "case.trace",
+        "case.watch",
         "case.reopen",
         "case.merge",
         "case.cancel",
@@ -149,6 +156,8 @@ class CaseScreen(QScreen):
             return [(f"{case.id} \u00b7 {word}", "strong"), ("  Esc back to the case", "muted")]
         if case.state in CASE_OVER:
             return [f"{case.id} is over: {case.state}."]
+        if unwatched(case):
+            return [(f"! Nothing watches {case.id} any more: its run ended. W has it watched again.", "alarm")]
         if detail.gate and case.state in ("resolved", "verifying"):
             return [("\u2691 ", "strong"), f"{case.robot} waits for its return to service: A opens the question."]
         if detail.gate:
@@ -193,6 +202,8 @@ class CaseScreen(QScreen):
             return Reason("no run works on it")
         if name in ON_OPEN and (reason := why_not(name, case)):
             return reason
+        if name == "watch" and not unwatched(case):
+            return Reason("its run looks after it")
         if name == "step" and not detail.runbook:
             return Reason("it has no runbook")
         if name == "code" and case.state in ("resolved", "verifying"):

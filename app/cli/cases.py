@@ -212,6 +212,7 @@ _simple("link", "Join it to a problem.", "is linked", click.argument("problem"))
 _simple("merge", "It is the same fault as another case.", "is a duplicate", click.argument("into"))
 _simple("cancel", "There is nothing to do, and why.", "is cancelled", _REASON)
 _simple("reopen", "The repair does not hold.", "is open again", _REASON)
+_simple("watch", "Have a case watched again whose run ended before it.", "is watched again")
 _simple("takeout", "Take its robot out of service, at once.", "keeps its robot out of service")
 
 

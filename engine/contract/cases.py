@@ -27,6 +27,8 @@ CASE_OVER = ("closed", "duplicate", "cancelled")
 HOLD_REASONS = ("parts", "site_access", "vendor", "change", "problem")
 HYPOTHESES = ("release", "hardware", "site", "unknown")
 UNKNOWN = "unknown"
+UNWATCHED = "nothing watches this case any more"
+"""How the warning of a case begins whose run ended before it: no clock tells anybody, nobody is asked for its return."""
 
 
 class HoldSpan(View, frozen=True, kw_only=True):

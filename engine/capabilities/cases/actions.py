@@ -15,7 +15,7 @@ from engine.capabilities.cases.opening import Report, hold_back, told
 from engine.capabilities.cases.returning import evidence, exposure, give_back, verify
 from engine.capabilities.ports import Action, ActionError, Context, Param, Robot
 from engine.capabilities.records import Emit
-from engine.contract.cases import CASE_OVER, CaseView, Escalation
+from engine.contract.cases import CASE_OVER, UNWATCHED, CaseView, Escalation
 
 Json = Any
 Input = dict[str, Json]
@@ -255,8 +255,8 @@ async def stranded(context_: Context, given: Input) -> Json:
     case = await known_case(context_, given)
     reason = str(given.get("reason") or "its run ended")[:500]
     if case.state not in CASE_OVER:
-        line = f"nothing watches this case any more: {reason}"
-        if line not in case.warnings:
+        line = f"{UNWATCHED}: {reason}"
+        if not any(one.startswith(UNWATCHED) for one in case.warnings):
             await context_.records.change(
                 "case", case.id, set={"warnings": [*case.warnings, line]}, reason=reason,
                 emit=told(case, "qd.case.stranded", reason=reason),

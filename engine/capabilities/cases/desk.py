@@ -39,7 +39,7 @@ from engine.capabilities.cases.problems import close_problem, fix_in, known_erro
 from engine.capabilities.desk import Desk, DeskVerb, Foreseen, Refusal
 from engine.capabilities.fleet.robots import hand_over
 from engine.capabilities.ports import ActionError, Robot
-from engine.contract.cases import CASE_OVER, CaseView, Escalation, HoldSpan, Note, Part, ProblemView, Reading
+from engine.contract.cases import CASE_OVER, UNWATCHED, CaseView, Escalation, HoldSpan, Note, Part, ProblemView, Reading
 
 Json = Any
 PACK = "maintenance"
@@ -304,6 +304,18 @@ async def _check(desk: Desk, case: CaseView, args: Check) -> Json:
     )
 
 
+async def _watch(desk: Desk, case: CaseView, args: Nothing) -> Json:
+    """A run of its own again for a case whose run ended; it goes on where the case stands."""
+    if case.state in CASE_OVER or not any(one.startswith(UNWATCHED) for one in case.warnings):
+        desk.refuse("watched", f"{case.id} is {case.state} and was not left alone", "its run is named in the case")
+    run = await desk.start("maintenance-escalation", {"case": case.id, "robot": case.robot}, {"case": case.id})
+    left = [one for one in case.warnings if not one.startswith(UNWATCHED)]
+    found = await desk.records.change(
+        "case", case.id, set={"run": run, "warnings": left}, reason=f"watched again, says {desk.person}"
+    )
+    return {"id": found.id, "state": found.state, "run": run}
+
+
 # -- moving ----------------------------------------------------------------------------------------------------------
 
 
@@ -471,6 +483,7 @@ VERBS = (
     DeskVerb(name="case.merge", args=Merge, says="merge a case into another", do=_merge, kind="case"),
     DeskVerb(name="case.cancel", args=Because, says="cancel a case", do=_cancel, kind="case"),
     DeskVerb(name="case.reopen", args=Because, says="reopen a case", do=_reopen, kind="case"),
+    DeskVerb(name="case.watch", args=Nothing, says="have a case watched again", do=_watch, kind="case"),
     DeskVerb(name="case.takeout", args=Nothing, says="take a robot out of service", do=_take_out, kind="case"),
     DeskVerb(
         name="problem.workaround", args=KnownError, says="make a problem a known error", do=known_error, kind="problem"

@@ -370,6 +370,15 @@ async def test_a_run_that_ends_badly_leaves_a_case_that_says_so_and_a_robot_that
     assert any("nothing watches this case" in one for one in ground.case(id).warnings)
     assert not ground.robot("HAM2-01").dispatchable
     assert (await ground.act("case.stranded", case="", reason="x"))["case"] == ""
+    runs = len(ground.started)
+    told = await ground.do("tess", "case.watch", id)
+    assert told["run"] == f"run-{runs + 1}" and ground.started[-1] == (
+        "maintenance-escalation",
+        {"case": id, "robot": "HAM2-01"},
+    )
+    assert not ground.case(id).warnings and ground.case(id).run == told["run"]
+    with pytest.raises(Refusal, match="was not left alone"):
+        await ground.do("tess", "case.watch", id)
 
 
 async def test_only_safety_says_that_a_case_is_not_about_safety(ground: Ground) -> None:
