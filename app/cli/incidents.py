@@ -161,7 +161,6 @@ def declare(session: Session, *, title: str, dry_run: bool, ident: str, robots: 
 def _act(name: str, verb: str, says: str, said: str, *more: Callable[[Any], Any], target: str = "incident") -> None:
     """A verb that is done when it is asked for. `said` follows the target."""
 
-    @click.argument(target)
     @_DRY
     @_ID
     @options
@@ -177,7 +176,7 @@ def _act(name: str, verb: str, says: str, said: str, *more: Callable[[Any], Any]
 
     for parameter in more:
         command = parameter(command)
-    incidents.command(name, help=says)(command)
+    incidents.command(name, help=says)(click.argument(target)(command))  # the target is the first word
 
 
 _OPTION = click.argument("option", type=click.Choice(OPTION_KINDS))
@@ -246,7 +245,6 @@ def follow_ups(session: Session, state: str) -> None:
 
 
 def _risky(name: str, verb: str, says: str, done: str, *more: Callable[[Any], Any]) -> None:
-    @click.argument("incident")
     @_WHY
     @click.option("--phrase", default="", help="The typed phrase, when it can't be typed here.")
     @click.option("--yes", is_flag=True, help="Take the phrase as it is now.")
@@ -261,7 +259,7 @@ def _risky(name: str, verb: str, says: str, done: str, *more: Callable[[Any], An
 
     for parameter in more:
         command = parameter(command)
-    incidents.command(name, help=says)(command)
+    incidents.command(name, help=says)(click.argument("incident")(command))
 
 
 _risky("break-glass", "incident.breakglass", "Do it on your word alone; somebody else reviews it within a day.", "is executed under break-glass", _OPTION)  # fmt: skip

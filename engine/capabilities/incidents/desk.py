@@ -181,7 +181,8 @@ async def foresee_glass(desk: Desk, incident: IncidentView, args: Glass) -> Fore
         return Foreseen()
     said = [f"{row.title} on {len(row.covered)} robots at once, on your word alone"]
     if row.estimate_s:
-        said.append(f"about {row.estimate_s / 60:.0f} min, one robot first")
+        first = ", one robot first" if row.needs_reboot else ""
+        said.append(f"about {row.estimate_s / 60:.0f} min{first}")
     if row.blocked:
         said.append(f"{len(row.blocked)} robots are not reached: {', '.join(name for name, _ in row.blocked[:4])}")
     said.append("somebody else reviews it within a day")
