@@ -16,6 +16,7 @@ HOW = {
     "attached": "took it",
     "child": "child",
     "took": "took",
+    "later": "later",
     "emitted": "",
     "followed": "then",
     "": "",

@@ -105,7 +105,8 @@ class Explanation(View, frozen=True, kw_only=True):
 
 class TraceNode(View, frozen=True, kw_only=True):
     """A step of the thread, in the order in which a tree is read. `kind`: event or run; `how` it follows from the line above
-    it at the level before: opened, attached, emitted, told, child, started. `here`: what was asked for.
+    it at the level before: opened, attached, emitted, followed, child, took (of another thread), later (another run goes on with the
+    record: what follows stands there). `here`: what was asked for.
     """
 
     kind: str

@@ -7,7 +7,8 @@ Rules:
    starts was handed to the journal.
 3. Two events that mean the same (`dedupe`) or the same group (`correlate`) are judged one after another, each seeing what
    the other started.
-4. `debounce` waits until so long no further event of the group came, and judges the last one then.
+4. `debounce` waits until so long no further event of the group came, and judges the last one then; those before it are
+   given to the same run.
 5. An expression that fails starts nothing, and that is recorded (`TriggerFailed`).
 """
 
@@ -37,6 +38,8 @@ Json = Any
 Outcome = dict[str, str]
 Done = Callable[[list[Outcome]], None]
 Settled = Callable[[Outcome], None]
+Folded = list[tuple[Settled, Callable[[str], None], str]]
+"""Events that wait for quiet together: how each is settled, how it is given to a run, its key."""
 log = logging.getLogger("quarterdeck.triggers")
 
 
@@ -49,7 +52,7 @@ class Triggers:
         self.judge = Judge(host.config.evaluator, host.loader.rows, self.limits, host.clock.now)
         self.crons = Crons(host, self)
         self._listening: dict[str, list[Rule]] = {}
-        self._quiet: dict[str, tuple[asyncio.Task[None], Settled]] = {}
+        self._quiet: dict[str, tuple[asyncio.Task[None], Folded]] = {}
         self._claimed: dict[str, list[Callable[[], None]]] = {}
 
     def refresh(self) -> None:
@@ -102,21 +105,32 @@ class Triggers:
     def _debounce(
         self, rule: Rule, happened: Happened, judged: Judgement, settled: Settled, attach: Callable[[str], None]
     ) -> None:
-        """Waits for quiet. A newer event takes the place of an older one."""
+        """Waits for quiet. The newest event stands for those before it."""
         quiet, length = f"{rule.name}:{judged.group or judged.key}", rule.trigger.debounce or 0.0
         earlier = self._quiet.pop(quiet, None)
+        folded: Folded = []
         if earlier is not None:
-            task, its = earlier
+            task, folded = earlier
             task.cancel()
-            said = f"another followed within {spelled(length)}: {happened.key[:120]}"
-            its(_outcome(rule, "ignored", key=judged.key, reason=said))
+
+        def together(outcome: Outcome) -> None:
+            """What became of the last one became of all that it stands for."""
+            run, became = outcome["run"], outcome["outcome"]
+            said = f"with {happened.key[:120]}, which followed within {spelled(length)}"
+            for each, give, key in folded[:-1]:
+                taken = became in ("opened", "attached") and bool(run)
+                if taken:
+                    give(run)
+                each(_outcome(rule, "attached" if taken else "ignored", run=run, key=key, reason=said))
+            settled(outcome)
 
         async def later() -> None:
             await self._host.clock.sleep(length)
             self._quiet.pop(quiet, None)
-            self._act(rule, happened, self.judge.judge(rule, happened), settled, attach)
+            self._act(rule, happened, self.judge.judge(rule, happened), together, attach)
 
-        self._quiet[quiet] = (asyncio.get_running_loop().create_task(later()), settled)
+        folded = [*folded, (settled, attach, judged.key)]
+        self._quiet[quiet] = (asyncio.get_running_loop().create_task(later()), folded)
 
     def _act(
         self, rule: Rule, happened: Happened, judged: Judgement, settled: Settled, attach: Callable[[str], None]

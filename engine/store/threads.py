@@ -231,6 +231,16 @@ class Threads:
         )
         return [row[0] for row in rows if self._top("event", str(row[0])) != root]
 
+    def handed_on(self, event: OutEvent, owner: str) -> int:
+        """The next event of the same record, when another run told it; 0 when there is none."""
+        if not event.record:
+            return 0
+        rows = self._all(
+            "select seq, run from event_threads where record = ? and seq > ? order by seq limit 1",
+            (event.record, event.seq),
+        )
+        return int(rows[0][0]) if rows and rows[0][1] and rows[0][1] != owner else 0
+
     def children(self, run: str) -> list[tuple[int, str]]:
         """Child runs with the fact they began with."""
         rows = self._all(
@@ -280,9 +290,10 @@ class _Tree:
         while stack and len(self.nodes) < MOST:
             one = stack.pop()
             mark = (one.kind, one.id, one.how if one.kind == "run" else "")
-            if one.kind == "event" and mark in self._seen:
-                continue
-            self._seen.add(mark)
+            if one.kind == "event" and one.how != "later":
+                if mark in self._seen:
+                    continue
+                self._seen.add(mark)
             stack.extend(reversed(self._event(one) if one.kind == "event" else self._run(one)))
 
     def _event(self, one: _Next) -> list[_Next]:
@@ -302,9 +313,11 @@ class _Tree:
                 subject=found.subject,
                 depth=found.depth,
                 fates=found.fates,
-                here=str(seq) == self._here,
+                here=str(seq) == self._here and one.how != "later",
             )
         )
+        if one.how == "later":
+            return []  # another run goes on with the record: what follows stands there
         following = self._threads.following(seq)
         if one.how == "took":  # of another thread: only what it made the run do belongs here
             return [_Next("event", str(s), one.level + 1, "emitted") for s, run in following if run == one.run]
@@ -317,6 +330,9 @@ class _Tree:
         for other, run in following:
             if run not in runs:  # nobody's, or of a child of one of them
                 below.append(_Next("event", str(other), one.level + 1, "followed"))
+        later = self._threads.handed_on(found, owner)
+        if later:
+            below.append(_Next("event", str(later), one.level + 1, "later"))
         return below
 
     def _run(self, one: _Next) -> list[_Next]:

@@ -378,3 +378,21 @@ def test_limits_may_be_overridden_in_words_and_nonsense_is_said() -> None:
         Limits.of(load_pack("events", overrides={"rate": {"per": "soon"}}))
     with pytest.raises(PackError):
         load_pack("events", overrides={"max_dept": 3})
+
+
+async def test_events_that_a_quiet_waits_out_share_what_becomes_of_the_last(world: World) -> None:
+    world.act("one")
+    host = await world.open()
+    await world.register(host, flow(Trigger(event="low", debounce=0.2, correlate="'all'"), wait_for("go")))
+    for at in range(3):
+        await tell(host, "low", f"e{at}")
+    await told(world, 3)
+    assert [(outcome, run) for outcome, run, _ in fates(world)] == [
+        ("attached", "run-1"),
+        ("attached", "run-1"),
+        ("opened", "run-1"),
+    ]
+    assert "with site/e2, which followed within 200ms" in fates(world)[0][2]
+    assert world.datas("run-1", "RunStarted")[0]["origin"]["key"] == "site/e2"
+    await world.until("run-1", "EventReceived", 2)
+    assert [event["id"] for event in world.datas("run-1", "EventReceived")] == ["site/e0", "site/e1"]
