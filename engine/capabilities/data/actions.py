@@ -100,6 +100,10 @@ def actions() -> Mapping[str, Action]:
                     dependant_count="integer", reason="string"),
         ),
         _action(
+            "data.recheck", withdrawal.recheck, "What the present rules no longer allow in signed snapshots.", {},
+            _params(sessions="array", session_count="integer", snapshots="array", snapshot_count="integer", dependants="array", dependant_count="integer"),
+        ),
+        _action(
             "training.submit", train_actions.submit, "Hands a finalized snapshot to the launcher.",
             _SNAPSHOT | _params(recipe="object", seed="integer", base="string", pool="string", budget_s="number", attempt="integer", reason="string"),
             _TRAINED,

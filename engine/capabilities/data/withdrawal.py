@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.capabilities.data.campaign import ALL, Input, in_batches
+from engine.capabilities.data import splitting
+from engine.capabilities.data.campaign import ALL, Input, in_batches, limits_of
 from engine.capabilities.ports import ActionError, Context
 from engine.capabilities.records import Change, Emit, RecordError, Records
 from engine.contract.sessions import SessionView
@@ -76,6 +77,40 @@ async def withdraw(context: Context, given: Input) -> Json:
     return {
         "sessions": [one.id for one in hit][:500], "session_count": len(hit), "snapshots": snapshots, "snapshot_count": len(snapshots),
         "dependants": sorted(set(dependants))[:200], "dependant_count": len(set(dependants)), "reason": reason,
+    }  # fmt: skip
+
+
+async def recheck(context: Context, given: Input) -> Json:
+    """The rules changed: which sessions of signed snapshots they no longer allow (consent, region, licence), and what was
+    made from those. Nothing is changed here; people decide.
+    """
+    policy = context.policy("data")
+    found: dict[str, str] = {}
+    snapshots: list[Json] = []
+    dependants: list[str] = []
+    for snapshot in await context.records.find("snapshot", state=("finalized", "superseded"), limit=ALL):
+        sessions = [await context.records.get("session", name) for name in snapshot.sessions]
+        out = splitting.left_out(
+            [one for one in sessions if one is not None], reserved=splitting.Reserved(),
+            limits=limits_of(policy, snapshot.region), licence=snapshot.licence, basis=snapshot.consent_basis,
+        )  # fmt: skip
+        wrong = {name: why for name, (code, why) in out.items() if code in ("consent", "residency", "licence")}
+        if wrong:
+            found |= wrong
+            dependants += (made := await dependants_of(context.records, snapshot.id))
+            first = next(iter(wrong.items()))
+            snapshots.append(
+                {
+                    "snapshot": snapshot.id,
+                    "state": snapshot.state,
+                    "sessions": len(wrong),
+                    "first": f"{first[0]}: {first[1]}",
+                    "dependants": len(made),
+                }
+            )
+    return {
+        "sessions": sorted(found), "session_count": len(found), "snapshots": snapshots, "snapshot_count": len(snapshots),
+        "dependants": sorted(set(dependants))[:200], "dependant_count": len(set(dependants)),
     }  # fmt: skip
 
 

@@ -284,3 +284,13 @@ async def test_the_manifest_names_every_file_with_its_digest(table: Table) -> No
 async def test_a_dataset_has_a_name_one_can_type(table: Table, name: str) -> None:
     with pytest.raises(ActionError):
         await table.act("data.open", dataset=name)
+
+
+async def test_rules_that_changed_name_what_they_no_longer_allow_and_withdraw_nothing(table: Table) -> None:
+    snapshot = await table.finalized()
+    assert (await table.act("data.recheck"))["session_count"] == 0
+    table.policy["consent"]["bases"] = ["operator-consent"]
+    found = await table.act("data.recheck")
+    assert found["session_count"] == 12 and found["snapshots"][0]["snapshot"] == snapshot.id
+    assert "its basis is sandbox" in found["snapshots"][0]["first"]
+    assert (await table.get("snapshot", snapshot.id)).state == "finalized"
