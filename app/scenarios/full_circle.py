@@ -95,7 +95,7 @@ def _returned(stage: Stage, case: str) -> dict[str, Any]:
     found = stage.record("case", case, CaseView)
     stage.do("tom", "case.start", case)
     coding = {
-        "mode": "jammed", "mechanism": "wear", "cause": "wear", "detection": "operator_report", "item": "gripper",
+        "mode": "drops_load", "mechanism": "wear", "cause": "operation", "detection": "operator_report", "item": "gripper",
         "resolution": "gripper pads exchanged",
     }  # fmt: skip
     stage.do("tom", "case.resolve", case, coding)
@@ -112,13 +112,12 @@ def _seen_abroad(stage: Stage) -> dict[str, Any]:
     session = next(one.session for one in stage.records("correction", CorrectionCase) if one.session)
     asked = {"action": "view", "sessions": [session], "purpose": "why the gripper jams", "ticket": "M-1"}
     request = stage.do("olga", "access.open", args=asked).target
-    found = stage.until(
-        lambda: (
-            (now := stage.record("access_request", request, AccessRequest)).state not in ("submitted", "classified")
-            and now
-        ),
-        f"the evaluation of {request}",
-    )
+
+    def judged() -> AccessRequest | None:
+        now = stage.record("access_request", request, AccessRequest)
+        return None if now.state in ("submitted", "classified") else now
+
+    found = stage.until(judged, f"the evaluation of {request}")
     if found.state == "evaluated":
         access._sign(stage, request, tuple(_signers(found)))
     granted = stage.state_is("access_request", request, "granted", AccessRequest)
@@ -204,7 +203,7 @@ SCENARIO = Scenario(
     begin=begin,
     play=play,
     world="remedied",
-    robots=120,
+    robots=60,
     speed=3000.0,
     limit_s=280.0,
 )
