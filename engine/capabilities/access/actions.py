@@ -13,6 +13,7 @@ import msgspec
 from engine.capabilities.access import facts, filing, granting, people, rules, wording
 from engine.capabilities.access.entities import LIVE
 from engine.capabilities.access.signatures import signed
+from engine.capabilities.access.standing import certified, standing
 from engine.capabilities.access.watching import interrupted
 from engine.capabilities.ports import Action, ActionError
 from engine.capabilities.records import Emit
@@ -455,23 +456,21 @@ async def _grant(context: Any, name: str) -> Grant:
 def actions() -> Mapping[str, Action]:
     """By name."""
     listed = (
-        *(
-            open_,
-            classify,
-            evaluate,
-            ask,
-            adopt,
-            approve,
-            ready,
-            issue,
-            watch,
-            reevaluate,
-            end,
-            record,
-            review,
-            close,
-            deny,
-            withdraw,
-        ),
+        open_,
+        classify,
+        evaluate,
+        ask,
+        adopt,
+        approve,
+        ready,
+        issue,
+        watch,
+        reevaluate,
+        end,
+        record,
+        review,
+        close,
+        deny,
+        withdraw,
     )
-    return signed({f"access.{one.__name__.rstrip('_')}": one for one in listed})
+    return signed({f"access.{one.__name__.rstrip('_')}": one for one in (*listed, standing, certified)})

@@ -208,12 +208,9 @@ def _transfer(
         said.append(
             f"{pair}: {'over since ' + str(entry.get('until')) if over else 'not for ' + employer if foreign else text}"
         )
-    return {
-        "crosses": bool(pairs) or not to,
-        "covered": covered,
-        "pairs": pairs,
-        "text": "; ".join(said) or "nowhere is named",
-    }
+    known = any(regions) and bool(to)  # what lies nobody knows where may lie anywhere
+    said = said or ([] if known else ["where it lies, or goes, is not known"])
+    return {"crosses": bool(pairs) or not known, "covered": covered, "pairs": pairs, "text": "; ".join(said)}
 
 
 def _contract(policy: Mapping[str, Json], customers: Sequence[str], request: AccessRequest, to: str) -> dict[str, Json]:

@@ -103,6 +103,14 @@ _SIGNATURES = (
         name="access.withdraw", description="Takes the request back.", inputs=_inputs("request", why="string"),
         outputs=_outputs(request="string"),
     ),
+    _Signature(
+        name="access.standing", effect="read", description="Everyone the directory knows, with what they hold and used.",
+        inputs={}, outputs=_outputs(people="array", sentence="string", decide_s="number"),
+    ),
+    _Signature(
+        name="access.certified", description="Ends what those hold who may not go on; keeps who was looked at.",
+        inputs=_inputs(people="array", ended="array", by="array"), outputs=_outputs(record="string", ended="array"),
+    ),
 )  # fmt: skip
 
 

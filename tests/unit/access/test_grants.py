@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tarfile
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,16 @@ import msgspec
 import pytest
 
 from engine.capabilities.access import envelope, leases
+from engine.capabilities.access.actions import actions
 from engine.capabilities.access.entities import ENTITIES
 from engine.capabilities.desk import Refusal
+from engine.capabilities.policy import Policy
 from engine.capabilities.records import RecordError
 from engine.contract.access import AccessRequest
+from engine.core import commands as core
+from engine.language import load
+from engine.store.queries import Queries
+from engine.store.records import Actor
 from tests.unit.access.site import START, Site
 
 
@@ -323,3 +330,29 @@ async def test_what_the_rules_would_say_is_told_before_anything_is_filed(site: S
     )
     assert "would be denied: IDN-1" in await said("mallory", **asked)
     assert site.host.book.reads.find("access_request") == []
+
+
+async def test_once_a_quarter_everyone_is_looked_at_and_who_may_not_go_on_holds_nothing(site: Site) -> None:
+    text = (resources.files("engine.patterns") / "access-recertification.yaml").read_text("utf-8")
+    known = Policy.load("policy: 1\n", environment="sandbox", owner="ops")
+    definition = load(text, actions=actions(), roles=known.known, people=known.roster)
+    actor = Actor(kind="engine", id="engine")
+    assert (await site.host.register_definition(definition, text=text, id="recertify", actor=actor)).refusal is None
+    name = await shell(site)
+    await site.waits(name, "active")
+    run = (await site.host.start_run("access-recertification", {}, id="q1", actor=actor)).run
+    queries = Queries(site.folder / "quarterdeck.db")
+    gate = await site.until(lambda: next((one for one in queries.gate_page(limit=10).rows if one.run == run), None))
+    detail = queries.gate_detail(gate.id)
+    tom = next(one for one in detail.evidence["people"] if one["person"] == "tom")
+    assert tom["holds"] == [site.grant(name).id] and tom["unused"] == 1
+    vote = core.Vote(
+        gate=gate.id,
+        voter=core.Voter(person="carl", roles=("compliance",)),
+        answer="approve",
+        evidence_digest=detail.evidence_digest,
+        form={"ended": ["tom"]},
+    )
+    assert (await site.host.submit(run, vote, id="v", actor=Actor(kind="person", id="carl"))).refusal is None
+    await site.until(lambda: site.grant(name).state == "revoked", "the end of what tom holds")
+    assert (site.grant(name).ended_by, site.grant(name).reason) == ("carl", "not recertified")
