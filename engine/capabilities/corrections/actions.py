@@ -39,7 +39,7 @@ def actions() -> Mapping[str, Action]:
             outputs=_params(correction="string", state="string", digest="string", covered="number", why="string"),
         ),
         Action(
-            name="correction.progress", run=labelling.progress, effect="read", description="How many still wait for people.",
+            name="correction.progress", run=labelling.progress, description="How many still wait for people.",
             inputs={"stage": Param(type="string")} | _maybe(cases="array", cluster="string"),
             outputs=_params(left="integer", of="integer", ids="array", stage="string", at="number"),
         ),

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from engine.capabilities.corrections.clips import AUTONOMOUS, Signals
 from engine.contract.corrections import Suggestion
+from engine.core.statistics import rate_ratio
 
 Json = Any
 
@@ -215,6 +216,19 @@ def judge(
         why.append(f"failure detector {anomaly:.2f} above its bound {bound:.2f} (ranks the queue only)")
     rank = count + share + (anomaly if bound is None else anomaly / max(bound, 1e-6))
     return Judged(flagged=bool(why), why=tuple(why), site_median=median, rank=round(rank, 4))
+
+
+def often(mine: tuple[int, float], others: tuple[int, float], policy: Mapping[str, Json]) -> str:
+    """In words, when an operator (events, hours) surely takes over more often than the others at the site; else empty."""
+    found = rate_ratio(mine[0], mine[1], others[0], others[1])
+    if mine[0] < int(policy["flag_interventions"]) or found.low is None or found.low <= float(policy["operator_ratio"]):
+        return ""
+    told = (
+        "no other did"
+        if found.ratio is None or math.isinf(found.ratio)
+        else f"{found.ratio:.1f} x as often as the others"
+    )
+    return f"this operator takes over {told} ({mine[0]} in {mine[1]:.1f} h, others {others[0]} in {others[1]:.1f} h)"
 
 
 def conformal(calm: Sequence[float], level: float, least: int) -> float | None:

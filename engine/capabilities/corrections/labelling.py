@@ -40,6 +40,7 @@ async def progress(context: Context, given: Input) -> Json:
         left = [case for case in rows if case.state in _STAGES[stage]]
         if stage == "adjudicate":
             left = [case for case in left if not case.final]
+        await rescored(context, given["cluster"])
     return {
         "left": len(left),
         "of": len(rows),
@@ -266,6 +267,7 @@ async def prepare(context: Context, given: Input) -> Json:
     if found.state == "open":
         found = await context.records.change("cluster", found.id, to="annotating", set={"run": context.run})
     await refreshed(context, found.id)
+    await rescored(context, found.id)
     rows = await members(context.records, found.id)
     return {
         "cluster": found.id, "members": [case.id for case in rows], "double": sum(case.double for case in rows),
@@ -357,6 +359,19 @@ async def card(context: Context, given: Input) -> Json:
         "card": shown, "digest": kept.digest, "annotators": people,
         "question": f"Accept the labels of {found.id} ({found.title}): {len(rows)} corrections, score {score.score:.1f}?",
     }  # fmt: skip
+
+
+async def rescored(context: Context, id_: str) -> None:
+    """The place in the queue, once a day: age, coverage and novelty move while people work. Before the labels their quality
+    counts as full."""
+    policy = context.policy("correction")
+    found = await cluster_of(context.records, id_)
+    if found.state in ("merged", "dropped", "closed", "confirmed"):
+        return
+    if found.factors.at and context.now() - found.factors.at < float(policy["priority_every"]):
+        return
+    score = await scored(context, found, await members(context.records, id_), policy)
+    await refreshed(context, id_, factors=score, score=score.score)
 
 
 async def scored(

@@ -14,7 +14,7 @@ from msgspec import to_builtins
 
 from engine.capabilities.corrections import clustering, evidence_of, priority, rates
 from engine.capabilities.corrections.keeping import session_of
-from engine.capabilities.corrections.labelling import cluster_of, members, prepare, refreshed, scored
+from engine.capabilities.corrections.labelling import cluster_of, members, prepare, refreshed, rescored, scored
 from engine.capabilities.corrections.seeing import OVER
 from engine.capabilities.ports import Context
 from engine.capabilities.records import Change, Emit, Records
@@ -177,6 +177,7 @@ async def inclusion(context: Context, given: Input) -> Json:
     found = await cluster_of(context.records, given["cluster"])
     rows = await members(context.records, found.id)
     await _include(context, found, rows)
+    await rescored(context, found.id)
     rows = await members(context.records, found.id)
     train = [case for case in rows if case.route == "train" and case.use != "detection"]
     missing = [case for case in train if case.state in ("routed", "stale")]

@@ -130,9 +130,10 @@ async def _look_through(
         why = [*judged.why, *([f"spike {spike['id']}"] if spike else []), *watched]
         ids = []
         if seen.cases and (judged.flagged or spike or watched or open_all):
-            ids = [
-                case_id for found in seen.cases if (case_id := await _open(context, session, found, signals, policy))
-            ]
+            notes = _often(session, same_site, policy)
+            for found in seen.cases:
+                if case_id := await _open(context, session, found, signals, policy=policy, notes=notes):
+                    ids.append(case_id)
         opened += ids
         score = f"SC-{session.id}"
         if await context.records.get("session_score", score) is None:
@@ -274,8 +275,29 @@ def _short(text: str) -> str:
     return kept[:24] if not text.startswith("sha256:") else kept[7:19]
 
 
+def _often(session: Any, same_site: Sequence[Any], policy: Mapping[str, Json]) -> tuple[str, ...]:
+    """Whether this operator takes over more often than the others at the site."""
+    if not session.operator:
+        return ()
+    every = {one.id: one for one in [*same_site, session] if one.operator}.values()
+    mine = [one for one in every if one.operator == session.operator]
+    rest = [one for one in every if one.operator != session.operator]
+    told = detect.often(_worked(mine), _worked(rest), policy)
+    return (told,) if told else ()
+
+
+def _worked(rows: Sequence[Any]) -> tuple[int, float]:
+    return sum(one.interventions for one in rows), sum(one.duration_s for one in rows) / 3600
+
+
 async def _open(
-    context: Context, session: Any, found: detect.Found, signals: clips.Signals, policy: Mapping[str, Json]
+    context: Context,
+    session: Any,
+    found: detect.Found,
+    signals: clips.Signals,
+    *,
+    policy: Mapping[str, Json],
+    notes: Sequence[str] = (),
 ) -> str | None:
     """The correction of one intervention; None when it belongs to one that is there and goes on elsewhere."""
     near = await context.records.find("correction", where={"robot": session.robot}, limit=300, order="-t0")
@@ -287,7 +309,7 @@ async def _open(
             return None
     start = bounds_of(session)[0]
     suggested = detect.suggest(found, policy, task=session.task)
-    flags = [*found.flags, *(["personal data: stays in its region"] if session.pii else [])]
+    flags = [*found.flags, *notes, *(["personal data: stays in its region"] if session.pii else [])]
     made = await context.records.create(
         "correction",
         {

@@ -131,6 +131,17 @@ async def test_a_cluster_of_another_task_is_not_the_same(ground: Ground) -> None
     assert refusal.value.code == "NotAlike"
 
 
+async def test_the_place_in_the_queue_is_counted_anew_each_day(ground: Ground) -> None:
+    cluster, _ = await ground.clustered(3)
+    first = ground.cluster(cluster)
+    assert first.score > 0 and first.factors.quality == 1.0, "before the labels their quality counts as full"
+    await ground.act("correction.progress", cluster=cluster, stage="annotate")
+    assert ground.cluster(cluster).rev == first.rev
+    ground.clock.advance(30 * 86_400)
+    await ground.act("correction.progress", cluster=cluster, stage="annotate")
+    assert ground.cluster(cluster).score == pytest.approx(first.score / 2, rel=0.02), "half after a half life"
+
+
 # -- labels ----------------------------------------------------------------------------------------------------------
 
 

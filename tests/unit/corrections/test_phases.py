@@ -129,6 +129,14 @@ def test_a_session_is_flagged_by_its_rules_each_in_words() -> None:
     assert not why(anomaly=0.9, calm=[0.1, 0.2]), "too few calm sessions bound nothing"
 
 
+def test_an_operator_who_takes_over_far_more_often_is_named_never_blamed() -> None:
+    assert detect.often((1, 1.0), (0, 50.0), POLICY) == "", "one is nothing"
+    assert detect.often((6, 20.0), (9, 30.0), POLICY) == ""
+    told = detect.often((30, 20.0), (9, 60.0), POLICY)
+    assert "10.0 x as often" in told and "30 in 20.0 h" in told
+    assert detect.often((5, 2.0), (0, 0.0), POLICY) == "", "nobody to compare with"
+
+
 def test_the_window_is_cut_raw_and_the_same_each_time(tmp_path: Path) -> None:
     path, truth = recorded(tmp_path)
     start, end = clips.window(truth[0]["t0"], truth[0]["t1"], POLICY)

@@ -212,3 +212,11 @@ async def test_an_episode_of_lerobot_is_a_clip_too(ground: Ground) -> None:
     found = await ground.act("correction.detect", session=session.id)
     assert found["cases"], found["says"]
     assert (await ground.act("correction.capture", correction=found["cases"][0]))["state"] == "captured"
+
+
+async def test_personal_data_stays_in_its_region_and_says_so(ground: Ground) -> None:
+    (session,) = await ground.recorded(interventions=3, seconds=60)
+    await ground.context().records.change("session", session, set={"pii": True, "region": "eu"})
+    found = await ground.act("correction.detect", session=session)
+    case = ground.case(found["cases"][0])
+    assert case.region == "eu" and any("personal data" in flag for flag in case.flags)
