@@ -64,6 +64,8 @@ async def submit(context: Context, given: Input) -> Json:
     digest = recipe_digest(program, recipe)
     seed = int(given.get("seed") or 0)
     pool = str(given.get("pool") or rules["pool"])
+    if int(given.get("attempt") or 1) == 1 and (same := await _same(context, snapshot, digest, seed, begins)):
+        return _said(same)
     training: TrainingView = await context.records.create(
         "training",
         {
@@ -244,6 +246,22 @@ def _table(folder: Path, episode: int) -> Path:
 
     held = next(one for one in open_dataset(folder, rooted=False).episodes if one.index == episode)
     return folder / DATA_PATH.format(chunk_index=held.chunk, file_index=held.file)
+
+
+async def _same(context: Context, snapshot: SnapshotView, recipe: str, seed: int, base: str) -> TrainingView | None:
+    """A training of the same content, recipe, seed and beginning that succeeded, and whose checkpoint still is here."""
+    found: list[TrainingView] = await context.records.find(
+        "training", state="succeeded", where={"recipe_digest": recipe, "seed": seed}, limit=1_000
+    )
+    for one in found:
+        mark = one.checkpoint
+        if (
+            (one.root_digest, one.base_digest) == (snapshot.root_digest, base)
+            and mark
+            and context.vault.has(mark.digest)
+        ):
+            return one
+    return None
 
 
 async def _window(context: Context, correction: str) -> Path | None:

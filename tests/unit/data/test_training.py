@@ -149,3 +149,14 @@ async def test_content_that_changed_since_the_signature_is_not_trained_on(
         await submitted(trains)
     training = (await trains.find("training"))[0]
     assert refused.value.error == training.error == "ContentChanged" and training.state == "failed"
+
+
+async def test_the_same_content_recipe_and_seed_are_not_trained_twice(trains: Table) -> None:
+    given = await submitted(trains)
+    await trains.act("training.follow", training=given["training"])
+    snapshot = (await trains.find("snapshot"))[0]
+    again = await trains.act("training.submit", snapshot=snapshot.id, seed=6)
+    assert again["training"] == given["training"] and again["checkpoint"]["digest"]
+    other = await trains.act("training.submit", snapshot=snapshot.id, seed=5)
+    assert other["training"] != given["training"]
+    await trains.act("training.follow", training=other["training"])
