@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from engine.capabilities.models import signing
+from engine.capabilities.models import signing, trials
 from engine.capabilities.models.registering import candidate_of, checked, pack_of
 from engine.capabilities.models.runner import Bench, program
 from engine.capabilities.ports import ActionError, Context
@@ -46,6 +46,14 @@ async def build(context: Context, given: Input) -> Json:
     rules = policy["build"]
     candidate = await candidate_of(context, given["candidate"])
     pack = await pack_of(context, candidate)
+    had = [one for one in await trials.had(context, candidate.id, candidate.pack) if one.pack == candidate.pack]
+    if candidate.state == "approved" and not await trials.same_as_compared(context, candidate, had):
+        raise ActionError(
+            "EvidenceStale",
+            "its trials changed after it was approved: it has to be decided on again",
+            kind="conflict",
+            retryable=False,
+        )
     precision = str(rules["precision"])
     version = candidate.version or await _next_version(context, candidate)
     archives: list[bytes] = []

@@ -8,7 +8,7 @@ import msgspec
 
 from engine.capabilities.models import evaluating, packing, trials
 from engine.capabilities.models.building import artifact_of
-from engine.capabilities.models.registering import candidate_of, pack_of
+from engine.capabilities.models.registering import candidate_of
 from engine.capabilities.ports import ActionError, Context
 from engine.capabilities.records import Change, Emit
 from engine.contract.models import ArtifactView, CandidateView, DecisionView
@@ -39,7 +39,7 @@ async def approve(context: Context, given: Input) -> Json:
             "LineFrozen", f"{incident} holds approvals of {candidate.line}", kind="conflict", retryable=False
         )
     had = [one for one in await trials.had(context, candidate.id, candidate.pack) if one.pack == candidate.pack]
-    if candidate.evidence != evidence or not await _same_trials(context, candidate, had):
+    if candidate.evidence != evidence or not await trials.same_as_compared(context, candidate, had):
         raise ActionError(
             "EvidenceStale", "the evidence changed since it was decided on", kind="conflict", retryable=False
         )
@@ -67,17 +67,6 @@ async def approve(context: Context, given: Input) -> Json:
         emit=(Emit("qd.candidate.promoted", told),),
     )  # fmt: skip
     return _told(candidate)
-
-
-async def _same_trials(context: Context, candidate: CandidateView, had: list[Any]) -> bool:
-    """Whether the trials are those the comparison was made of: their bytes are compared, not their number."""
-    comparison = await context.records.get("comparison", candidate.comparison)
-    if comparison is None:
-        return False
-    await pack_of(context, candidate)
-    return bool(context.vault.has(comparison.trials_digest)) and (
-        context.vault.read(comparison.trials_digest) == trials.as_json_lines(had)
-    )
 
 
 def _told(candidate: CandidateView) -> Json:

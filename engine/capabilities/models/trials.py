@@ -6,6 +6,7 @@ policy does wrong never is. Every trial that was had stands in the records, also
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -240,6 +241,15 @@ def _outcome(said: Mapping[str, Json]) -> dict[str, Json]:
 
 def _unfit(why: str) -> ActionError:
     return ActionError("BenchUnfit", why, kind="validation", retryable=False)
+
+
+async def same_as_compared(context: Context, candidate: CandidateView, had: Sequence[TrialView]) -> bool:
+    """Whether these are the trials the candidate's comparison was made of: their bytes are compared, not their number."""
+    comparison = await context.records.get("comparison", candidate.comparison)
+    if comparison is None or not context.vault.has(comparison.trials_digest):
+        return False
+    kept = await asyncio.to_thread(context.vault.read, comparison.trials_digest)
+    return bool(kept == as_json_lines(had))
 
 
 def as_json_lines(trials: Iterable[TrialView]) -> bytes:

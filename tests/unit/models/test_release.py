@@ -206,6 +206,44 @@ async def test_a_trial_left_out_after_the_evidence_was_shown_makes_the_decision_
     await site.act("models.approve", candidate=id_, evidence=again["evidence"], gate="g", people=["ana"])
 
 
+async def test_a_trial_that_changes_between_approval_and_build_stops_the_build(site: Site, models: Models) -> None:
+    id_, found = await compared(site, models)
+    await site.act("models.approve", candidate=id_, evidence=found["evidence"], gate="g", people=["ana"])
+    trial = next(one for one in await site.find("trial") if one.arm == "candidate")
+    await site.do("ana", "candidate.exclude", trial.id, reason="the clock was wrong", sort="environment")
+    with pytest.raises(ActionError) as refused:
+        await site.act("models.build", candidate=id_)
+    assert refused.value.error == "EvidenceStale" and not await site.find("artifact")
+    again = await site.act("models.compare", candidate=id_)
+    assert (await site.get("candidate", id_)).state == "compared", "the approval was for other evidence"
+    await site.act("models.approve", candidate=id_, evidence=again["evidence"], gate="g", people=["ana"])
+    await site.act("models.build", candidate=id_)
+    with pytest.raises(Refusal, match="no longer changes"):
+        other = next(one for one in await site.find("trial") if one.state == "recorded")
+        await site.do("ana", "candidate.exclude", other.id, reason="late")
+
+
+async def test_what_a_snapshot_was_made_of_counts_as_trained_on(site: Site, models: Models) -> None:
+    session = site.keep(json.dumps({"task": "tote-stack", "observation": [0.1, 0, 0, 0, 0], "action": [0, 0]}).encode())
+    rows = [
+        {"session": "S-7", "digest": session, "split": "train"},
+        {"session": "S-8", "digest": "sha256:x", "split": "test"},
+    ]
+    episodes = site.keep("\n".join(json.dumps(row) for row in rows).encode())
+    await site.context().records.create(
+        "snapshot", {"dataset": "bins", "episodes_digest": episodes}, key="s", id="bins-v1"
+    )
+    case = {"task": "tote-stack", "seed": 9}
+    await site.pack(
+        {"4.7.3": site.keep(models["today"])}, replay=[{"id": "R", "digest": session}],
+        regressions=[{"id": "from-7", "origin": "S-7", **case}, {"id": "from-8", "origin": "S-8", **case}],
+    )  # fmt: skip
+    id_ = await site.candidate(models["better"], snapshot="bins-v1")
+    with pytest.raises(ActionError) as refused:
+        await site.act("models.attach", candidate=id_)
+    assert refused.value.detail["shared"] == ["R", "from-7"]
+
+
 async def test_evidence_that_is_too_old_carries_no_approval(site: Site, models: Models) -> None:
     id_, found = await compared(site, models)
     site.now = (await site.get("candidate", id_)).created_at + 15 * 86_400

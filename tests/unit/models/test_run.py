@@ -14,6 +14,7 @@ import pytest
 
 from connectors.sandbox.policy_model import decode, digest_of
 from engine.capabilities import policy, subjects
+from engine.capabilities.models import actions as model_actions
 from engine.core import commands as c
 from engine.hosts.clock import ScaledClock
 from engine.hosts.embedded import Host
@@ -93,7 +94,7 @@ class Release:
 async def release(tmp_path: Path, models: dict[str, bytes]) -> AsyncIterator[Release]:
     site = Site(None, tmp_path)  # type: ignore[arg-type]
     now = time.time()
-    actions = subjects.actions()
+    actions = model_actions.actions()
     host = await Host.open(
         Config(
             database=tmp_path / "quarterdeck.db", actions=actions, evaluator=Expressions(), catalogue=subjects.catalogue(),
