@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from engine.contract.cases import CASE_OVER, UNWATCHED, CaseDetail, CaseView, ProblemView
+from engine.contract.cases import CASE_OVER, CaseDetail, ProblemView
 from engine.contract.common import CommandAnswer
 from engine.contract.records import RecordEvent
 from screens import acts, case_forms, case_view, form_fields
@@ -50,11 +50,6 @@ ON_OPEN = frozenset(
     ["claim", "start", "hold", "step", "code", "check", "escalate", "takeout", "weigh", "problem", "merge", "cancel"]
 )
 """What is only done with a case that is open."""
-
-
-def unwatched(case: CaseView) -> bool:
-    """Its run ended before it."""
-    return any(one.startswith(UNWATCHED) for one in case.warnings)
 
 
 class CaseScreen(QScreen):
@@ -156,7 +151,7 @@ class CaseScreen(QScreen):
             return [(f"{case.id} \u00b7 {word}", "strong"), ("  Esc back to the case", "muted")]
         if case.state in CASE_OVER:
             return [f"{case.id} is over: {case.state}."]
-        if unwatched(case):
+        if case_view.unwatched(case):
             return [(f"! Nothing watches {case.id} any more: its run ended. W has it watched again.", "alarm")]
         if detail.gate and case.state in ("resolved", "verifying"):
             return [("\u2691 ", "strong"), f"{case.robot} waits for its return to service: A opens the question."]
@@ -202,7 +197,7 @@ class CaseScreen(QScreen):
             return Reason("no run works on it")
         if name in ON_OPEN and (reason := why_not(name, case)):
             return reason
-        if name == "watch" and not unwatched(case):
+        if name == "watch" and not case_view.unwatched(case):
             return Reason("its run looks after it")
         if name == "step" and not detail.runbook:
             return Reason("it has no runbook")

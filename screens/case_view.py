@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.contract.cases import CASE_OVER, CaseDetail, CaseView, Clock, QueueLine
+from engine.contract.cases import CASE_OVER, UNWATCHED, CaseDetail, CaseView, Clock, QueueLine
 from engine.contract.records import RecordEvent
 from screens import figures, layout
 from screens.layout import Line
@@ -72,10 +72,17 @@ def who(case: CaseView) -> Part:
     return case.assignee or ("unclaimed", "muted" if case.priority > 2 else "caution")
 
 
+def unwatched(case: CaseView) -> bool:
+    """Its run ended before it."""
+    return any(one.startswith(UNWATCHED) for one in case.warnings)
+
+
 def cells(line: QueueLine, now: float, as_of: float) -> Cells:
     """One row of the queue."""
     case = line.case
     mark: Part = ("\u2691", "strong") if line.gate and case.state not in CASE_OVER else " "
+    if unwatched(case) and case.state not in CASE_OVER:
+        mark = ("!", "alarm")
     symptom = f"{case.symptom}" + (f"  +{case.reports - 1}" if case.reports > 1 else "")
     return (mark, case.id, rank(case), case.robot, symptom, clock(ticked(line.clock, now, as_of), case), who(case))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.contract.cases import ProblemView
+from engine.contract.cases import UNWATCHED, ProblemView
 from engine.contract.robots import RobotRecord
 from screens import form
 from screens.case import CaseScreen
@@ -216,3 +216,16 @@ async def test_a_problem_is_found_by_what_it_is_about(at: At) -> None:
         await desk.press("enter", "enter")
         (sent,) = desk.sent("case.link")
         assert sent.args == {"problem": "PRB-7"}
+
+
+async def test_a_case_that_nothing_watches_says_so_and_is_watched_again_by_a_key(at: At) -> None:
+    client = fake_cases.client()
+    left = fake_cases.case(client, 311, 1, warnings=(f"{UNWATCHED}: its run was cancelled or failed",))
+    client.answers_to["/v1/cases/M-311/view"] = fake_cases.detail(left)
+    async with at(":case M-311", client=client) as desk:
+        assert "Nothing watches M-311 any more" in desk.text
+        await desk.press("W")
+        assert [(one.verb, one.target) for one in desk.sent()] == [("case.watch", "M-311")]
+    async with at(":case M-312", client=fake_cases.client()) as desk:
+        await desk.press("W")
+        assert not desk.sent() and "its run looks after it" in desk.text
