@@ -21,6 +21,7 @@ STARTS: dict[str, tuple[str, ...]] = {
     "qd.robot.update.failed": ("maintenance-intake",),
     "qd.artifact.revoked": ("fleet-hotfix",),
     "qd.access.breakglass": ("access-review",),
+    "qd.case.recurrence": ("correction-loop",),
 }
 """event -> workflows with a rule on it."""
 
