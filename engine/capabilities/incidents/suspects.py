@@ -59,12 +59,13 @@ def rank(
     total = sum(one.events for one in seen)
     everything = frozenset(one.robot for one in seen)
     rows = [_contrast(name, kind, names, seen) for name, kind, names in groups if names and names != everything]
-    tested = [row for row in rows if row.p is not None]
+    # a site or a variant is where robots are, not what changed on them: it is shown, and takes no share of the error rate
+    tested = [row for row in rows if row.p is not None and row.kind not in ("site", "variant")]
     adjusted = dict(zip([row.change for row in tested], holm([row.p or 0.0 for row in tested]), strict=True))
     members = {name: names for name, _, names in groups}
     suspects = []
     for row in rows:
-        p = adjusted.get(row.change)
+        p = adjusted.get(row.change, row.p)
         also = tuple(
             other for other, _, names in groups if other != row.change and _together(names, members[row.change])
         )
@@ -85,9 +86,9 @@ def _groups(
     present = {one.robot for one in seen}
     found: list[tuple[str, str, frozenset[str]]] = []
     newest = {one.version for one in seen if one.version}
-    usual = max(newest, key=lambda name: sum(one.version == name for one in seen), default="")
+    usual = max(sorted(newest - {version}), key=lambda name: sum(one.version == name for one in seen), default="")
     for release in sorted(newest, key=lambda name: (name != version, name)):
-        if release == usual and release != version:
+        if release == usual:
             continue  # what most robots run is what the others are compared with
         found.append((release, "release", frozenset(one.robot for one in seen if one.version == release)))
     for change in changes:
