@@ -222,7 +222,7 @@ def _data(request: AccessRequest) -> list[Line]:
         lines.append(
             [
                 (
-                    f"{volume.files} files, {volume.minutes:.0f} min, {size(volume.bytes)}, of {figures.plural(volume.robots, 'robot')}",
+                    f"{figures.plural(volume.files, 'file')}, {volume.minutes:.0f} min, {size(volume.bytes)}, of {figures.plural(volume.robots, 'robot')}",
                     "muted",
                 )
             ]
@@ -231,7 +231,7 @@ def _data(request: AccessRequest) -> list[Line]:
         lines.append(
             [
                 ("? ", "caution"),
-                ("; ".join([*found.odd, *(f"{name}: nothing is known of it" for name in found.missing)]), "caution"),
+                ("; ".join([*found.odd, *(f"nothing is known of {name[:40]}" for name in found.missing)]), "caution"),
             ]
         )
     return lines
@@ -254,17 +254,17 @@ def rules(trace: Sequence[RuleResult], cells: int) -> list[Line]:
     """Rules by what decides: what denies or is missing first, then who has to agree, then what holds."""
     rank = {"deny": 0, "error": 0, "ask": 1, "hold": 2}
     ordered = sorted(trace, key=lambda one: rank.get(one.result, 3 if one.seats else 4))
+    lines: list[Line] = []
+    wide = max((len(one.rule) for one in ordered), default=0)
     rows = []
     for one in ordered:
-        said: list[Part] = (
-            [(one.says, "alarm" if one.result in ("deny", "error") else "caution")]
-            if one.result in rank
-            else [one.says]
-        )
-        if one.seats:
-            said.append((f"  \u2691 {', '.join(one.seats)}", "strong"))
-        rows.append((MARKS.get(one.result, "  "), one.rule, said))
-    return table(rows, cells, indent=1)
+        if one.result in rank:  # what is wrong is said whole, however long
+            tone = "alarm" if one.result in ("deny", "error") else "caution"
+            lines.append([" ", MARKS.get(one.result, "  "), f"  {one.rule.ljust(wide)}  ", (one.says, tone)])
+            continue
+        seats: list[Part] = [(f"  \u2691 {', '.join(one.seats)}", "strong")] if one.seats else []
+        rows.append((MARKS.get(one.result, "  "), one.rule, [one.says, *seats]))
+    return lines + table(rows, cells, indent=1)
 
 
 def trace(request: AccessRequest, cells: int) -> list[Line]:

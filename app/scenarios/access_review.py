@@ -254,7 +254,9 @@ def _reviewed(stage: Stage) -> None:
 
     stage.until(over, "everything to be recorded")
     for request in stage.records("access_request", AccessRequest, state="in_review"):
-        stage.answer("post_review", "carl", run=request.run, form={"finding": "ok"}, rationale="in the sample; as granted")
+        stage.answer(
+            "post_review", "carl", run=request.run, form={"finding": "ok"}, rationale="in the sample; as granted"
+        )
         stage.state_is("access_request", request.id, "closed", AccessRequest)
 
 

@@ -183,7 +183,7 @@ def _data(classes: Classification, kept: Sequence[str], personal: bool) -> dict[
         "files": float(classes.volume.files), "minutes": float(classes.volume.minutes), "robots": float(classes.volume.robots),
         "faces": faces, "faces_text": "faces likely, nobody counted" if faces < 0 else f"{int(faces)} faces counted",
         "odd": float(len(classes.odd)), "odd_text": "; ".join(classes.odd), "missing": float(len(classes.missing)),
-        "missing_text": ", ".join(classes.missing), "subject_regions": list(classes.subject_regions), "live": classes.live,
+        "missing_text": ", ".join(name if len(name) <= 40 else f"{name[:19]}…" for name in classes.missing), "subject_regions": list(classes.subject_regions), "live": classes.live,
     }  # fmt: skip
 
 

@@ -21,8 +21,10 @@ from engine.contract.access import (
     AccessPage,
     AccessRequest,
     AuthorityView,
+    Classification,
     ControlLease,
     CredentialView,
+    Evaluation,
     Grant,
     PackageChunk,
     ReplayView,
@@ -37,16 +39,24 @@ MOST = 200
 
 def page(look: Look, at: dict[str, str], query: dict[str, str]) -> AccessPage:
     open_ = look.find("access_request", state=BEFORE, limit=MOST)
-    rest = look.find("access_request", state=LATELY, limit=MOST)
+    rest = look.find("access_request", state=LATELY, limit=MOST // 2)
     gates = {
         str(run): float(expires)
         for run, expires in look.all("select run, min(expires_at) from gates where state = 'open' group by run")
     }
-    requests = tuple(open_) + tuple(rest)
+    requests = tuple(_row(one) for one in (*open_, *rest))
     return AccessPage(
         requests=requests, grants=tuple(look.find("grant", state=LIVE, limit=MOST)), leases=tuple(look.find("lease", state=LIVE, limit=MOST)),
         gates={one.id: gates[one.run] for one in requests if one.run in gates}, limits=dict(look.policy("access")["ttl"]), as_of=look.now(),
     )  # fmt: skip
+
+
+def _row(request: AccessRequest) -> AccessRequest:
+    """A request as a list needs it: without the trace, which is a hundred times as long and asked for by itself."""
+    judged = Evaluation(verdict=request.evaluation.verdict, seats=request.evaluation.seats)
+    return msgspec.structs.replace(
+        request, evaluation=judged, classification=Classification(classes=request.classification.classes)
+    )
 
 
 def detail(look: Look, at: dict[str, str], query: dict[str, str]) -> RequestDetail | None:
@@ -99,7 +109,7 @@ def _verbs(request: AccessRequest, grant: Grant | None, person: str) -> dict[str
 
 
 def credential(look: Look, at: dict[str, str], query: dict[str, str]) -> CredentialView | None:
-    """A certificate or a signed statement: for the person it was made for, and for those who look after access."""
+    """A certificate or a signed statement. Neither is a secret: a certificate is worth nothing without its private key."""
     grant: Grant | None = look.get("grant", at["grant"])
     if grant is None or not grant.token:
         return None

@@ -64,7 +64,7 @@ def subject(request: AccessRequest, robots: Sequence[dict[str, Json]] = ()) -> s
     if request.snapshot:
         parts.append(f"snapshot {request.snapshot}")
     if request.files:
-        parts.append(f"{len(request.files)} files")
+        parts.append("1 file" if len(request.files) == 1 else f"{len(request.files)} files")
     if request.site and not request.robots:
         parts.append(f"the gateway of {request.site}" if request.action == "shell" else request.site)
     return ", ".join(parts) or "nothing named"
