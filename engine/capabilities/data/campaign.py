@@ -77,10 +77,7 @@ async def admit(context: Context, given: Input) -> Json:
     wanted += [
         str(one["session"]) for one in given.get("taken") or [] if isinstance(one, dict) and one.get("state") in USABLE
     ]
-    for correction in given.get("corrections") or []:
-        found = await correction_of(context, str(correction))
-        if found is not None and found.session:
-            wanted.append(found.session)
+    wanted += await _corrected(context, [str(one) for one in given.get("corrections") or []])
     joined: list[str] = []
     refused: list[list[str]] = []
     for name in dict.fromkeys(wanted):
@@ -106,6 +103,25 @@ async def admit(context: Context, given: Input) -> Json:
         "snapshot": snapshot.id, "usable": len(sessions), "joined": joined, "refused": refused[:200],
         "funnel": msgspec.to_builtins(found_funnel),
     }  # fmt: skip
+
+
+async def _corrected(context: Context, corrections: Sequence[str]) -> list[str]:
+    """Sessions of these corrections. Where one of them has no dataset yet, those of all others that wait in the same way
+    come along: a campaign is opened by the last of several that were accepted together.
+    """
+    found = [one for name in corrections if (one := await correction_of(context, name)) is not None and one.session]
+    sessions = [await context.records.get("session", one.session) for one in found]
+    named = [one.session for one in found]
+    if any(one is not None and not one.dataset for one in sessions):
+        for other in await context.records.find("correction", state="routed", limit=ALL):
+            session = (
+                await context.records.get("session", other.session)
+                if other.session and other.route == "train"
+                else None
+            )
+            if session is not None and not session.dataset and not other.snapshot:
+                named.append(other.session)
+    return named
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------

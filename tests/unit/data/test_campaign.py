@@ -294,3 +294,16 @@ async def test_rules_that_changed_name_what_they_no_longer_allow_and_withdraw_no
     assert found["session_count"] == 12 and found["snapshots"][0]["snapshot"] == snapshot.id
     assert "its basis is sandbox" in found["snapshots"][0]["first"]
     assert (await table.get("snapshot", snapshot.id)).state == "finalized"
+
+
+async def test_the_session_of_a_correction_joins_unless_it_is_elsewhere(table: Table) -> None:
+    for number in (1, 2, 3):
+        await table.session(f"S-{number}", dataset="" if number < 3 else "other")
+        fields = {"session": f"S-{number}", "route": "train", "title": "t"}
+        await table.records.create("correction", fields, key=f"c{number}", id=f"COR-{number}")
+    snapshot = (await table.act("data.open", dataset="corrections"))["snapshot"]
+    told = await table.act("data.admit", snapshot=snapshot, corrections=["COR-2", "COR-3", "COR-9"])
+    assert told["joined"] == ["S-2"] and ["S-3", "it belongs to other"] in told["refused"]
+    assert (await table.get("session", "S-2")).dataset == "corrections" and not (
+        await table.get("session", "S-1")
+    ).dataset
