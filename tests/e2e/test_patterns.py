@@ -17,11 +17,12 @@ from tests.e2e.installation import Installation
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", list(PATTERNS))
 def test_it_ends_as_the_pattern_demands(scenario: str, tmp_path: Path) -> None:
     home = Installation(tmp_path / "home")
     try:
-        document: dict[str, Any] = home.json("demo", "--headless", "--scenario", scenario, "--seed", "7", timeout=280)
+        document: dict[str, Any] = home.json("demo", "--headless", "--scenario", scenario, "--seed", "7", timeout=540)
     finally:
         home.stop()
     assert document["scenario"] == scenario and document["seed"] == 7
