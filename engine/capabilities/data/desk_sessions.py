@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from typing import Any
 
 from engine.capabilities.data.entities_sessions import USABLE
@@ -30,20 +32,30 @@ class ReleaseArgs(Args, frozen=True, kw_only=True):
 
 
 async def add(desk: Desk, record: None, args: AddArgs) -> Json:
-    if not args.folder.startswith(("/", "file:///", "s3://")):
-        desk.refuse(
-            "BadFolder",
-            f"{args.folder[:200]!r} is no absolute path",
-            "give the whole path, as the engine sees it",
-            "folder",
-        )
+    await _seen(desk, args.folder)
     given = {"folder": args.folder, "dataset": args.dataset, "robot": args.robot, "site": args.site}
     run = await desk.start("session-intake", given, {"folder": args.folder})
     return {"run": run}
 
 
 async def _added(desk: Desk, record: None, args: AddArgs) -> Foreseen:
+    await _seen(desk, args.folder)
     return Foreseen((f"every recording under {args.folder[:200]} is read and checked; files stay where they are",))
+
+
+async def _seen(desk: Desk, folder: str) -> None:
+    """A slip in a path is answered at once, not by a run."""
+    if folder.startswith("s3://"):
+        return
+    if not folder.startswith(("/", "file:///")):
+        desk.refuse(
+            "BadFolder",
+            f"{folder[:200]!r} is no absolute path",
+            "give the whole path, as the engine sees it, or s3://…",
+            "folder",
+        )
+    if not await asyncio.to_thread(os.path.exists, folder.removeprefix("file://").replace("\0", "")):
+        desk.refuse("BadFolder", f"the engine sees nothing at {folder[:200]}", "", "folder")
 
 
 async def quarantine(desk: Desk, record: SessionView, args: AsideArgs) -> Json:
