@@ -22,6 +22,9 @@ STARTS: dict[str, tuple[str, ...]] = {
     "qd.artifact.revoked": ("fleet-hotfix",),
     "qd.access.breakglass": ("access-review",),
     "qd.case.recurrence": ("correction-loop",),
+    "qd.correction.accepted": ("data-to-training",),
+    "qd.dataset.requested": ("data-to-training",),
+    "qd.consent.revoked": ("data-withdrawal",),
 }
 """event -> workflows with a rule on it."""
 
