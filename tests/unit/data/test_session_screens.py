@@ -76,6 +76,15 @@ def client_with(taken: dict[str, tuple[SessionView, SessionReport]]) -> FakeClie
     return client
 
 
+async def answered(desk: Any, verb: str) -> list[Any]:
+    """What a form sent, once it was sent."""
+    for _ in range(50):
+        if sent := desk.sent(verb):
+            return list(sent)
+        await desk.settle(0.1)
+    raise AssertionError(desk.text)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
 async def test_what_was_set_aside_stands_first_with_its_reason(at: At, taken: Any, size: tuple[int, int]) -> None:
     async with at("data", size=size, client=client_with(taken)) as desk:
@@ -103,7 +112,7 @@ async def test_one_recording_says_whose_it_is_and_where_it_fails(at: At, taken: 
         assert "Look at" in desk.text
         await desk.write("the joint was calibrated anew")
         await desk.press("ctrl+s")
-        sent = desk.sent("session.release")
+        sent = await answered(desk, "session.release")
         assert sent and sent[0].target == view.id and sent[0].args["reason"] == "the joint was calibrated anew"
 
 
@@ -118,7 +127,7 @@ async def test_a_good_one_is_set_aside_by_key_with_a_reason(at: At, taken: Any) 
         await desk.press("z")
         await desk.write("staff moved it")
         await desk.press("ctrl+s")
-        assert desk.sent("session.quarantine")[0].args == {"reason": "staff moved it"}
+        assert (await answered(desk, "session.quarantine"))[0].args == {"reason": "staff moved it"}
 
 
 async def test_hostile_text_of_a_file_stays_text(at: At, taken: Any) -> None:
@@ -136,4 +145,4 @@ async def test_taking_a_folder_in_is_a_form_of_one_needed_field(at: At, taken: A
         await desk.press("s", "plus")
         await desk.write("/srv/recordings")
         await desk.press("ctrl+s")
-        assert desk.sent("session.add")[0].args == {"folder": "/srv/recordings"}
+        assert (await answered(desk, "session.add"))[0].args == {"folder": "/srv/recordings"}
