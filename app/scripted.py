@@ -69,6 +69,8 @@ class Operator:
 
     def _answer_all(self, run: str) -> None:
         for gate in wire.get(self._home, "/v1/gates", GatePage).rows:
+            if gate.run != run:
+                continue  # what the story sets off besides (an incident's draft) is for whoever watches it
             for person in self.people():
                 with contextlib.suppress(Refused):  # somebody was faster, or the question is gone
                     detail = wire.get(self._home, f"/v1/gates/{gate.id}", GateDetail, headers(person))

@@ -143,7 +143,7 @@ def bar(screen: QScreen, cells: int) -> tuple[list[Line], list[Hot]]:
     there: list[Part] = [" "]
     x = 1
     ends = cells - 30
-    for name in acts.ROOTS:
+    for name in (root for root in acts.ROOTS if root in screen.everywhere()):
         act = acts.act(name)
         key, word = acts.shown_key(acts.key_of(act)), f" {act.verb}  "
         if x + width(key) + width(word) > ends:

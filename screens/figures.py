@@ -119,9 +119,13 @@ def minutes(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+_LAST = 253_402_300_800.0
+"""The year 10000: a record may hold any number, a calendar does not."""
+
+
 def clock(moment: float | None, now: float) -> str:
     """UTC time of day, with the date when it isn't today: `02:51Z`, `22 Nov 02:51Z`."""
-    if not moment:
+    if not moment or not 0 < moment < _LAST:
         return "\u2014"
     when = datetime.fromtimestamp(moment, UTC)
     today = datetime.fromtimestamp(now, UTC).date()

@@ -112,7 +112,11 @@ def _begun(
     attach.ensure(home)
     if pattern is None:
         return here, _rollout(home, here)
-    pattern.begin(Stage(home, here))
+    try:
+        pattern.begin(Stage(home, here))
+    except BaseException:
+        world.end(home)  # half a story is none
+        raise
     rows = wire.get(home, "/v1/runs?limit=1", RunPage).rows
     return here, rows[0].id if rows else ""
 

@@ -281,7 +281,7 @@ def _measured(stage: Stage, cluster: ClusterView) -> ClusterView:
     stage.emit(
         "qd.rollout.completed", {"rollout": "run-0", "version": "5.0.0", "artifact": "", "robots": []}, subject="run-0"
     )
-    after = stage.now() // (4 * HOUR) * 4 * HOUR
+    after = stage.now() // (4 * HOUR) * 4 * HOUR - 4 * HOUR  # all of it is over: the future is set aside
     made = _made(stage, "after", version=FIXED, count=16, robots=4, interventions=0, start=after, every=80, salt=9)
     stage.do("lea", "session.add", args={"folder": made["folder"], "dataset": DATASET})
     stage.until(

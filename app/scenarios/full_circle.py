@@ -180,7 +180,7 @@ def _rolled_out(stage: Stage) -> dict[str, Any]:
 def _measured(stage: Stage, cluster: str) -> ClusterView:
     """A day of sessions on the robots that got it."""
     waiting = stage.state_is("cluster", cluster, "awaiting_effect", ClusterView, 60)
-    after = stage.now() // (4 * loop.HOUR) * 4 * loop.HOUR
+    after = stage.now() // (4 * loop.HOUR) * 4 * loop.HOUR - 4 * loop.HOUR  # all of it is over: the future is set aside
     made = loop._made(stage, "after", version=FIXED, count=16, robots=4, interventions=0, start=after, salt=9)
     stage.do("lea", "session.add", args={"folder": made["folder"], "dataset": loop.DATASET})
     stage.until(

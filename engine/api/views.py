@@ -60,6 +60,8 @@ def is_news(view: EventView) -> bool:
     data = view.data if isinstance(view.data, dict) else {}
     if view.type in _CLOCKS and not data.get("attempt"):
         return False  # a wait that ran its time: what follows from it is the news
+    if view.type == "SampleJudged" and data.get("verdict") == "unsure":
+        return False  # not yet: said again and again until it passes or fails
     if view.type == CHANGED:
         entity = subjects.catalogue().get(str(data.get("kind", "")))
         return entity is None or not entity.quiet
