@@ -14,7 +14,7 @@ from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
 import engine.store.tables  # noqa: F401
-from engine.store import schema
+from engine.store import entities, schema
 from engine.store.errors import StoreTooNew
 
 
@@ -26,6 +26,7 @@ def fresh(tmp_path: Path) -> Path:
 
 
 def test_a_new_file_gets_the_tables_of_the_classes(tmp_path: Path) -> None:
+    entities.load()
     path = fresh(tmp_path)
     assert schema.version(sqlite3.connect(path)) == schema.HEAD
     made = create_engine(f"sqlite:///{path}")
@@ -37,6 +38,19 @@ def test_a_new_file_gets_the_tables_of_the_classes(tmp_path: Path) -> None:
             if not str(difference).count("runs_text")
         ]
     assert differences == []
+
+
+def test_a_file_of_the_first_version_gets_the_records_and_keeps_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "quarterdeck.db"
+    schema.create_private(path)
+    schema._upgrade(path, "0001")
+    connection = sqlite3.connect(path)
+    connection.execute("insert into commands (id, at, run, answer) values ('kept', 1.0, '', x'7b7d')")
+    connection.commit()
+    assert schema.migrate(path) == "0001"
+    assert connection.execute("select id from commands").fetchall() == [("kept",)]
+    tables = {row[0] for row in connection.execute("select name from sqlite_master where type = 'table'")}
+    assert {"cases", "incidents", "candidates", "sessions", "record_changes", "event_threads"} <= tables
 
 
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:
