@@ -16,7 +16,6 @@ from engine.contract.rollouts import RolloutDetail, RolloutPage
 from engine.contract.runs import EventPage, RunDetail, RunPage
 from engine.contract.system import Changes, EngineStatus, Me, WatchSnapshot
 
-
 T = TypeVar("T")
 
 
