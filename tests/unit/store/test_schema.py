@@ -53,6 +53,51 @@ def test_a_file_of_the_first_version_gets_the_records_and_keeps_what_it_has(tmp_
     assert {"cases", "incidents", "candidates", "sessions", "record_changes", "event_threads"} <= tables
 
 
+def test_a_new_file_is_made_as_the_versions_one_by_one_make_it(tmp_path: Path) -> None:
+    moved = tmp_path / "moved.db"
+    schema.create_private(moved)
+    schema._upgrade(moved)
+
+    def made(path: Path) -> list[tuple[str, str, str]]:
+        rows = sqlite3.connect(path).execute(
+            "select type, name, coalesce(sql, '') from sqlite_master order by type, name"
+        )
+        return [(type_, name, "".join(sql.split()).lower()) for type_, name, sql in rows]
+
+    assert made(fresh(tmp_path)) == made(moved)
+    assert sqlite3.connect(moved).execute("select version_num from alembic_version").fetchall() == [(schema.HEAD,)]
+
+
+def test_every_version_stands_in_the_order() -> None:
+    from engine.store.migrations import versions
+
+    files = sorted(file.stem for file in Path(versions.__file__).parent.glob("v*.py"))
+    assert list(versions.ORDER) == files
+    assert versions.ORDER[-1].startswith(f"v{schema.HEAD}")
+
+
+def test_a_new_file_that_could_not_be_made_stays_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "quarterdeck.db"
+    schema.create_private(path)
+    monkeypatch.setattr(schema, "VERSION_TABLE", "create table anchors (x)")
+    with pytest.raises(sqlite3.OperationalError):
+        schema.migrate(path)
+    assert sqlite3.connect(path).execute("select count(*) from sqlite_master").fetchone()[0] == 0
+
+
+def test_a_first_start_imports_no_alembic(tmp_path: Path) -> None:
+    path = tmp_path / "quarterdeck.db"
+    schema.create_private(path)
+    code = (
+        "import sys; from pathlib import Path; from engine.store import schema\n"
+        f"schema.migrate(Path({str(path)!r}))\n"
+        "print([m for m in ('sqlalchemy', 'sqlmodel', 'alembic') if m in sys.modules])"
+    )
+    root = Path(schema.__file__).resolve().parents[2]
+    out = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     path = fresh(tmp_path)
     before = sqlite3.connect(path).execute("select sql from sqlite_master order by name").fetchall()
@@ -78,7 +123,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkey
     source = Path(v0001_journal.__file__)
     broken = source.read_text().replace(
         "def upgrade() -> None:",
-        'def upgrade() -> None:\n    op.execute("create table half (x)")\n    raise RuntimeError("power cut")\n\n\ndef unused() -> None:',
+        'def upgrade() -> None:\n    from alembic import op\n    op.execute("create table half (x)")\n    raise RuntimeError("power cut")\n\n\ndef unused() -> None:',
     )
     versions = tmp_path / "migrations" / "versions"
     versions.mkdir(parents=True)
@@ -86,7 +131,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkey
     (versions.parent / "env.py").write_text((Path(schema.__file__).parent / "migrations" / "env.py").read_text())
     monkeypatch.setattr(schema, "__file__", str(tmp_path / "schema.py"))
     with pytest.raises(RuntimeError, match="power cut"):
-        schema.migrate(path)
+        schema._upgrade(path)
     assert statements
     assert sqlite3.connect(path).execute("select count(*) from sqlite_master").fetchone()[0] == 0
 

@@ -5,8 +5,6 @@ Revision ID: 0001
 
 from __future__ import annotations
 
-from alembic import op
-
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -348,6 +346,8 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
+    from alembic import op  # here: a new file takes the text alone (`schema.create`)
+
     for statement in STATEMENTS:
         op.execute(statement)
 

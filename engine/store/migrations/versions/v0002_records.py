@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from alembic import op
-
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -360,6 +358,8 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
+    from alembic import op  # here: a new file takes the text alone (`schema.create`)
+
     for statement in STATEMENTS:
         op.execute(statement)
 
