@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,26 @@ async def test_a_fleet_that_does_not_answer_keeps_nobody_from_filing(ground: Gro
     case = ground.case(id)
     assert case.state == "queued" and set(case.partial) >= {"robot", "software", "same_build"}
     assert case.hypothesis == "unknown" and case.bundle.startswith("sha256:")
+
+
+async def test_an_owner_that_hangs_costs_its_own_part_of_the_bundle_and_no_more_than_the_time(ground: Ground) -> None:
+    """No answer at all is worse than a refusal: the case still gets what the others know, and says what it has not."""
+
+    async def never(*_: Any, **__: Any) -> Any:
+        await asyncio.Event().wait()
+
+    ground.policy = {**ground.policy, "enrich": 0.2}
+    ground.world.reports = never  # type: ignore[method-assign]
+    ground.world.range = never  # type: ignore[method-assign]
+    begun = time.monotonic()
+    id = await ground.queued()
+    assert time.monotonic() - begun < 5.0
+    case = ground.case(id)
+    assert case.state == "queued" and set(case.partial) == {"software", "signals"}
+    _, vault = ground.keeper.for_asker(ground.host_actor, "look")
+    bundle = msgspec.json.decode(vault.read(case.bundle, limit=1 << 20))
+    assert bundle["missing"] == ["signals", "software"] and bundle["same_build"]["robots"] == 19
+    assert "not answered in time" in bundle["software"]["missing"]
 
 
 async def test_the_bundle_is_kept_under_its_digest_and_never_changes(ground: Ground) -> None:

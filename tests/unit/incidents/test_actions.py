@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.capabilities.access import leases
 from engine.capabilities.incidents import closing, deciding, declaring, mending
 from engine.capabilities.ports import ActionError, InDoubt, Robot
 from engine.capabilities.records import RecordError
@@ -334,3 +335,20 @@ async def test_a_false_alarm_gives_everything_back_and_keeps_what_it_saw(ground:
     await closing.false_alarm(ground.context(), {"incident": id_, "by": ["ivo"], "reason": "a test drive"})
     assert ground.incident(id_).state == "false_alarm" and ground.incident(id_).bundles
     assert all(robot.dispatchable for robot in ground.find("robot"))
+
+
+async def test_a_robot_that_somebody_drives_is_left_out_until_the_hand_is_off(ground: Ground) -> None:
+    """The lease as the teleoperation desk takes it: no matrix, no freeze of a wave and no bulk action goes past it."""
+    records = ground.context().records
+    lease = await leases.acquire(
+        records, robot="HAM2-1", holder="olga", mode="direct", grant="GR-7", expires_at=START + HOUR, now=START,
+        site_ack_by="sia",
+    )  # fmt: skip
+    id_ = await weighed(ground)
+    row = option(ground, id_, "rollback")
+    assert dict(row.blocked) == {"HAM2-1": f"under a control lease ({lease.id})"} and "HAM2-1" not in row.covered
+    assert (len(row.covered), row.phrase, row.note) == (5, "rollback 5 HAM2", "1 under control")
+    await records.change("lease", lease.id, to="relinquished", reason="given back")
+    await leases.off_robot(ground.context().records, lease)
+    await deciding.options(ground.context(), {"incident": id_})
+    assert option(ground, id_, "rollback").blocked == ()
