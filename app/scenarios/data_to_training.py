@@ -1,4 +1,4 @@
-"""Data: a folder of recordings, good and broken, becomes a signed snapshot and a trained checkpoint.
+"""Data: a folder of recordings, good and broken, becomes a signed snapshot and a trained checkpoint, which becomes a release.
 
 What can't be used is set aside with its reason; two people label, a third audits; a cell is short, so recordings are asked
 for and one comes; the last gap is waived for a week. The training loses its machine once and goes on. In the end somebody
@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from app.scenarios import Scenario
+from app.scenarios import Scenario, full_circle
+from app.scenarios import candidate_to_release as release
 from app.scenarios.stage import Stage
 from engine.contract.client import Refused
 from engine.contract.datasets import (
@@ -30,6 +31,8 @@ from engine.contract.gates import GateDetail, GatePage
 from engine.contract.sessions import SessionView
 
 DATASET, LINE = "bins", "pick"
+KNOWN = ["all", "bin-pick day", "bin-pick night", "tote-stack"]
+"""What the model in the field can do stays as it is; what is new is learnt."""
 PHASES = ("approach", "grasp", "transfer", "place")
 ROBOTS = 60
 """The fleet of the world it plays in: recordings name its robots."""
@@ -38,7 +41,9 @@ GOOD = 25
 
 
 def begin(stage: Stage) -> None:
-    """Recordings stand in a folder, a campaign reads them, and the label queue fills."""
+    """Recordings stand in a folder, a campaign reads them, and the label queue fills. The line has a model in the field."""
+    fielded = release.kept(stage, release.trained(stage, "today", release.shows(release.TASKS[:3])))
+    release.pack(stage, "bench", LINE, {"4.7.3": fielded, "4.6.2": fielded})
     made = json.loads(
         stage.program(
             "connectors.sandbox.recordings", "make", str(stage.folder / "recordings"), "--seed", str(stage.seed), "--count", str(GOOD),
@@ -47,7 +52,7 @@ def begin(stage: Stage) -> None:
     )  # fmt: skip
     inputs = {
         "consent": "employment-agreement", "dataset": DATASET, "folder": made["folder"], "line": LINE, "purpose": "picking from bins, by day and by night",
-        "seed": 7, "recipe": {"epochs": 24, "checkpoint_every": 4, "pace_s": 0.15}, "reason": "the demo",
+        "seed": 7, "recipe": {"epochs": 24, "checkpoint_every": 4, "pace_s": 0.15, "base": fielded, "freeze": KNOWN}, "reason": "the demo",
     }  # fmt: skip
     stage.start("ana", "data-to-training", inputs)
 
@@ -76,6 +81,7 @@ def play(stage: Stage) -> Mapping[str, Any]:
     stage.answer("dataset_signoff", "lea", run=run, rationale="coverage, labels and leaks looked at")
     training = _trained(stage, snapshot)
     ended = stage.run_ended(run)
+    artifact = full_circle._released(stage, training)
     signed = stage.record("snapshot", snapshot, SnapshotView)
     proof = stage.get(f"/v1/snapshots/{snapshot}/proof", SnapshotProof)
     left_out = stage.get(f"/v1/snapshots/{snapshot}/episodes", EpisodePage, decision="left-out", limit=500)
@@ -87,7 +93,7 @@ def play(stage: Stage) -> Mapping[str, Any]:
         "joined_later": sum("/later-" in one.uri and one.state == "curated" for one in stage.records("session", SessionView)),
         "lerobot_kept": sum(one.format != "mcap" and one.state == "curated" for one in stage.records("session", SessionView)),
         "collections": Counter(one.state for one in stage.records("collection", CollectionView)),
-        "training": training, "log": stage.get(f"/v1/trainings/{training.id}/log", TrainingLog).text[:400],
+        "artifact": artifact, "training": training, "log": stage.get(f"/v1/trainings/{training.id}/log", TrainingLog).text[:400],
     }  # fmt: skip
     return facts | _withdrawn(stage, signed)
 

@@ -38,7 +38,11 @@ def check(document: dict[str, Any]) -> None:
     assert training["root_digest"] == snapshot["root_digest"] and training["checkpoint"]["digest"].startswith("sha256:")
     assert training["done"] == training["of"] == 24 and training["spent_s"] < training["budget_s"]
     assert '"event":"started"' in facts["log"].replace(" ", "")
-    assert any(run["workflow"] == "candidate-to-release" for run in document["runs"])
+
+    # and that very checkpoint becomes an eligible artifact with a signature that holds
+    artifact = facts["artifact"]
+    assert artifact["model_is_the_checkpoint"] and artifact["signature_valid"]
+    assert artifact["verdict"] in ("better", "non_inferior")
 
     # consent withdrawn after the signature reaches the snapshot, the labels, and names what was made from it
     assert records["snapshot"] == {"withdrawn": 1} and "works council" in facts["withdrawn_for"]
