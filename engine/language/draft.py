@@ -84,6 +84,14 @@ class Draft:
     values: Mapping[str, Any]
     reader: Reader
     scopes: list[Scope] = field(default_factory=list)
+    below: dict[str, list[str]] = field(init=False)
+    """Each section's names in their order, also of what could not be read."""
+
+    def __post_init__(self) -> None:
+        self.below = {}
+        for key in self.reader.lines:
+            section, _, name = key.rpartition(".")
+            self.below.setdefault(section, []).append(name)
 
     def line(self, field: str) -> int:
         """The line of a field, or of the nearest field around it."""
@@ -104,7 +112,7 @@ class Draft:
 
     def declared(self, section: str) -> list[str]:
         """The names in a section (`inputs`), also of those that could not be read."""
-        return _below(self.reader, section)
+        return self.below.get(section, [])
 
 
 def draft(values: Mapping[str, Any], reader: Reader) -> Draft:
@@ -119,7 +127,7 @@ def draft(values: Mapping[str, Any], reader: Reader) -> Draft:
 def _scope(
     made: Draft, read: Mapping[str, Any], prefix: str, field: str, *, outer: Scope | None, owner: Step | None
 ) -> Scope | None:
-    names = _below(made.reader, field)
+    names = made.declared(field)
     scope = Scope(prefix, field, names, {}, outer, owner)
     made.scopes.append(scope)
     for name, following in zip(names, [*names, DONE][1:], strict=True):
@@ -133,11 +141,6 @@ def _scope(
         if step.kind == "map" and "do" in step.values:
             _scope(made, step.values["do"], f"{step.id}.", f"{step.field}.do", outer=scope, owner=step)
     return scope
-
-
-def _below(reader: Reader, field: str) -> list[str]:
-    start = field + "."
-    return [key[len(start) :] for key in reader.lines if key.startswith(start) and "." not in key[len(start) :]]
 
 
 ENDS = (DONE, FAIL)
