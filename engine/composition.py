@@ -9,7 +9,7 @@ import logging
 import os
 import pwd
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,7 +39,7 @@ from engine.core.deciding import WindowState
 from engine.hosts.clock import RealClock, ScaledClock
 from engine.hosts.embedded import Host
 from engine.hosts.retention import Retention
-from engine.hosts.settings import Config
+from engine.hosts.settings import Answer, Config
 from engine.hosts.telling import Telling
 from engine.jobs import FleetSync, Health, Soundness, lasting
 from engine.language import DefinitionError, Expressions, World, load, read
@@ -230,6 +230,7 @@ async def _register_patterns(host: Host, world: World) -> None:
     Whether somebody known holds the roles they ask for is not checked here: who does may be in a group, and shows when
     they connect.
     """
+    known: list[tuple[str, Coroutine[Any, Any, Answer]]] = []
     for file in sorted(resources.files("engine.patterns").iterdir(), key=lambda each: each.name):
         if not file.name.endswith(".yaml"):
             continue
@@ -238,15 +239,25 @@ async def _register_patterns(host: Host, world: World) -> None:
         if host.answered(command) is not None:
             continue
         try:
-            definition = load(text, actions=world.actions, roles=world.roles, windows=world.windows, source=file.name)
-            answer = await host.register_definition(
-                definition, text=text, id=command, actor=ENGINE, source=f"shipped/{file.name}"
+            definition = load(
+                text,
+                actions=world.actions,
+                roles=world.roles,
+                windows=world.windows,
+                source=file.name,
+                shipped=True,
             )
         except DefinitionError as error:
             log.error("%s is not taken: %s", file.name, error)
             continue
+        source = f"shipped/{file.name}"
+        known.append(
+            (file.name, host.register_definition(definition, text=text, id=command, actor=ENGINE, source=source))
+        )
+    answers = await asyncio.gather(*(registering for _, registering in known))  # one commit for all
+    for (name, _), answer in zip(known, answers, strict=True):
         if answer.refusal is not None:
-            log.error("%s is not taken: %s", file.name, answer.refusal.reason)
+            log.error("%s is not taken: %s", name, answer.refusal.reason)
 
 
 def _findings(text: str, world: World) -> Sequence[ValidationFinding]:

@@ -44,9 +44,13 @@ def load(
     people: Mapping[str, Collection[str]] | None = None,
     windows: Collection[str] | None = None,
     source: str = "",
+    shipped: bool = False,
 ) -> Definition:
-    """The definition of a text. Raises DefinitionError with every finding; warnings alone raise nothing."""
-    reading = read(text, World(actions=actions, roles=roles, people=people, windows=windows))
+    """The definition of a text. Raises DefinitionError with every finding; warnings alone raise nothing.
+
+    `shipped`: a text that comes with the project (see `document.parse`).
+    """
+    reading = read(text, World(actions=actions, roles=roles, people=people, windows=windows), shipped=shipped)
     if reading.definition is None:
         error = DefinitionError(reading.findings)
         error.add_note(f"in {source}") if source else None
@@ -54,10 +58,10 @@ def load(
     return reading.definition
 
 
-def read(text: str, world: World) -> Reading:
+def read(text: str, world: World, *, shipped: bool = False) -> Reading:
     """The definition of a text, if it is well, with all findings, warnings included."""
     findings = Findings()
-    top = document.parse(text, findings)
+    top = document.parse(text, findings, shipped=shipped)
     made = None
     if top is not None:
         reader = Reader(findings)

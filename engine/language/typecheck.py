@@ -11,7 +11,6 @@ from engine.core.evaluator import ExpressionError
 from engine.language.draft import Draft, Scope, Step
 from engine.language.expressions import ANY, TYPES, Expression, check, parse, template_parts
 from engine.language.findings import did_you_mean, quoted
-from engine.language.names import usable
 from engine.language.shapes import Site
 from engine.language.signatures import ActionSignature, Parameter
 
@@ -88,9 +87,10 @@ class _Types:
 
     def expression(self, site: Site, expression: Expression) -> str:
         scope, step = self.homes.get(site.owner, (None, None))
-        names = dict.fromkeys(usable(self.draft, site, scope, step), ANY)
+        names: dict[str, str] = {}
         for reference in expression.reading.references:
-            # A name that can't be used here is told by the checks of names; here it is anything.
+            # Only what it reads, so that few environments serve all; a name that can't be used here is anything: the
+            # checks of names tell it.
             names.setdefault(reference.path[0], ANY)
             for length in range(2, len(reference.path) + 1):
                 path = reference.path[:length]

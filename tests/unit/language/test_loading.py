@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import jsonschema
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.definition import Definition
-from engine.language import DefinitionError, json_schema, load, read
+from engine.language import DefinitionError, document, json_schema, load, read
 from engine.language.build import digest
 from engine.language.document import Scalar, parse, plain
 from engine.language.findings import Findings
@@ -284,3 +285,12 @@ def test_a_mutilated_definition_is_a_definition_or_findings(data: st.DataObject)
         elif what == "value" and ":" in line:
             lines[at] = line.split(":", 1)[0] + ": " + data.draw(st.sampled_from(BITS))
     outcome("\n".join(lines))
+
+
+def test_what_is_shipped_reads_the_same_with_either_yaml_parser() -> None:
+    for file in sorted(resources.files("engine.patterns").iterdir(), key=lambda each: each.name):
+        if file.name.endswith(".yaml"):
+            text, findings = file.read_text("utf-8"), Findings()
+            strict = document.parse(text, findings)
+            assert document.parse(text, findings, shipped=True) == strict, file.name
+            assert strict is not None and findings.found == []
