@@ -12,6 +12,7 @@ import msgspec
 
 from engine.capabilities.access import facts, filing, granting, people, rules, wording
 from engine.capabilities.access.entities import LIVE
+from engine.capabilities.access.identities import drilled, identities
 from engine.capabilities.access.signatures import signed
 from engine.capabilities.access.standing import certified, standing
 from engine.capabilities.access.watching import interrupted
@@ -473,4 +474,6 @@ def actions() -> Mapping[str, Action]:
         deny,
         withdraw,
     )
-    return signed({f"access.{one.__name__.rstrip('_')}": one for one in (*listed, standing, certified)})
+    return signed(
+        {f"access.{one.__name__.rstrip('_')}": one for one in (*listed, standing, certified, identities, drilled)}
+    )

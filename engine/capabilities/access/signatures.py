@@ -111,6 +111,15 @@ _SIGNATURES = (
         name="access.certified", description="Ends what those hold who may not go on; keeps who was looked at.",
         inputs=_inputs(people="array", ended="array", by="array"), outputs=_outputs(record="string", ended="array"),
     ),
+    _Signature(
+        name="access.identities", effect="read", description="The break-glass identities, and when each was last seen to work.",
+        inputs={}, outputs=_outputs(identities="array", wanted="integer", missing="integer", sentence="string", decide_s="number"),
+    ),
+    _Signature(
+        name="access.drilled", description="Keeps which break-glass identities worked when they were tried.",
+        inputs=_inputs(identities="array", failed="array", by="array"),
+        outputs=_outputs(record="string", failed="array", missing="integer", sound="boolean", sentence="string"),
+    ),
 )  # fmt: skip
 
 

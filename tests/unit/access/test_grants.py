@@ -356,3 +356,59 @@ async def test_once_a_quarter_everyone_is_looked_at_and_who_may_not_go_on_holds_
     assert (await site.host.submit(run, vote, id="v", actor=Actor(kind="person", id="carl"))).refusal is None
     await site.until(lambda: site.grant(name).state == "revoked", "the end of what tom holds")
     assert (site.grant(name).ended_by, site.grant(name).reason) == ("carl", "not recertified")
+
+
+async def drill(site: Site, run: str, step: str, answer: str = "approve", **form: Any) -> Any:
+    """The question of a drill as it was asked, after it was answered by compliance."""
+    queries = Queries(site.folder / "quarterdeck.db")
+    gate = await site.until(
+        lambda: next(
+            (one for one in queries.gate_page(limit=10).rows if one.run == run and one.path.endswith(step)), None
+        ),
+        step,
+    )
+    detail = queries.gate_detail(gate.id)
+    id = f"vote-{next(site.ids)}"
+    vote = core.Vote(
+        gate=gate.id, voter=core.Voter(person="carl", roles=("compliance",)), answer=answer, rationale="tried at the desk",
+        evidence_digest=detail.evidence_digest, form=form,
+    )  # fmt: skip
+    assert (await site.host.submit(run, vote, id=id, actor=Actor(kind="person", id="carl"))).refusal is None
+    return detail
+
+
+async def test_both_break_glass_identities_are_tried_each_month_and_one_that_fails_is_told(site: Site) -> None:
+    site.policy["breakglass"] = {**site.policy["breakglass"], "identities": {"glass-1": {"kept": "safe HAM2"}, "glass-2": {}}}  # fmt: skip
+    text = (resources.files("engine.patterns") / "breakglass-drill.yaml").read_text("utf-8")
+    known = Policy.load("policy: 1\n", environment="sandbox", owner="ops")
+    definition = load(text, actions=actions(), roles=known.known, people=known.roster)
+    engine = Actor(kind="engine", id="engine")
+    assert (await site.host.register_definition(definition, text=text, id="drill", actor=engine)).refusal is None
+    queries = Queries(site.folder / "quarterdeck.db")
+
+    async def month(id: str) -> str:
+        return str((await site.host.start_run("breakglass-drill", {}, id=id, actor=engine)).run)
+
+    async def over(run: str) -> None:
+        await site.until(lambda: queries.run_detail(run).run.status == "completed", "the end of the drill")
+
+    run = await month("d1")
+    asked = await drill(site, run, "tried", failed=[])
+    assert "2 of 2 break-glass identities are set up, 2 not tried in 31 days" in asked.gate.question
+    await over(run)
+    assert site.told("qd.access.breakglass.untested") == []
+
+    site.clock.advance(20 * 86_400.0)
+    run = await month("d2")
+    asked = await drill(site, run, "tried", failed=["glass-2"])
+    assert "0 not tried" in asked.gate.question and asked.evidence["identities"][0]["worked_at"] == START
+    asked = await drill(site, run, "mend", answer="reject")
+    assert "1 of 2 break-glass identities work; glass-2 did not." in asked.gate.question
+    told = site.told("qd.access.breakglass.untested")
+    assert [(one["failed"], one["missing"]) for one in told] == [(["glass-2"], 1)]
+    await over(run)
+
+    site.clock.advance(15 * 86_400.0)
+    asked = await drill(site, await month("d3"), "tried", failed=[])
+    due = {one["identity"]: one["due"] for one in asked.evidence["identities"]}
+    assert due == {"glass-1": False, "glass-2": True}, "what failed was last seen to work the time before"
