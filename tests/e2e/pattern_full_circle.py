@@ -24,6 +24,18 @@ def check(document: dict[str, Any]) -> None:
     _one_thread(facts)
 
 
+def afterwards(home: Any, document: dict[str, Any]) -> None:
+    """`qd trace` prints the very thread that the scenario told."""
+    told = document["facts"]["trace"]
+    first = next(node[2] for node in told if node[0] == 0)
+    printed = home.json("trace", first)
+    found = [
+        [node.get("level", 0), node["kind"], node["id"], node.get("how", ""), node.get("label", "")]
+        for node in printed["nodes"]
+    ]
+    assert found == told
+
+
 def _one_thread(facts: dict[str, Any]) -> None:
     """From the spike on, each thing follows from the one before: the path in the tree names them in this order."""
     path: list[list[Any]] = []

@@ -74,6 +74,7 @@ def test_a_regression_of_the_wider_stage_is_paused_by_policy_and_rolled_back_by_
 
 def test_a_telemetry_outage_never_promotes(play: Callable[[str], dict[str, Any]]) -> None:
     document = play("telemetry-outage")
+    assert any(gate["kind"] == "stage_promotion" for gate in document["gates"]), "people are asked, and don't pass it"
     assert "PASS" not in [v["word"] for v in document["rollout"]["verdicts"] if v["stage"] == "canary"]
     assert document["rollout"]["state"] not in ("completed", "completed_with_exceptions")
     assert document["rollout"]["robots_on_target"] <= 13
