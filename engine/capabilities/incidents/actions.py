@@ -116,6 +116,7 @@ def actions() -> Mapping[str, Action]:
                 recovery="string", option="string", version="string", draft="boolean", waves="array", follow_ups="array",
             ),
         ),
+        _action("incident.update-look", closing.update_look, "Is a word due that nobody gave?", gives=_params(over="boolean", overdue="boolean", wait_s="number")),
         _action("incident.rule-look", closing.rule_look, "Robots under a standing rule that came back.", takes=_params(rule="string"), gives=_params(over="boolean", waiting="integer", seen="array", drained="array", at="number")),
         _action("incident.clock-filed", closing.clock_filed, "A report was filed, or is overdue.", takes={"regime": Param(type="string"), **_params(by="array", overdue="boolean")}, gives=_params(incident="string", regime="string", ending="string")),
         _action("incident.broke-glass", closing.broke, "Who broke the glass.", takes={"by": Param(type="string"), **_params(reason="string")}, gives=_params(incident="string", by="string", option="string")),

@@ -6,6 +6,7 @@ not be reached stays under its rule until it was seen, and a glass that was brok
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from engine.capabilities.incidents.reading import amend, incident_of, plain, standing
@@ -212,6 +213,28 @@ async def stand(context: Context, given: Input) -> Json:
         "waves": [one.sentence for one in incident.waves[-3:]],
         "follow_ups": [f"{ref.id} {ref.what}" for ref in incident.follow_ups],
     }  # fmt: skip
+
+
+LEAST_WAIT_S = 1.0
+SILENT = ("resolved", "reviewed", "closed", "false_alarm")
+
+
+async def update_look(context: Context, given: Input) -> Json:
+    """Is a word on the incident due, and did nobody give it? Said once for each time one was due; `wait_s` until the next."""
+    now, every = context.now(), float(context.policy("hotfix")["update_every"])
+    incident = await incident_of(context, given["incident"])
+    over = incident.state in ("reviewed", "closed", "false_alarm")
+    late = incident.update_due > 0 and now >= incident.update_due and incident.state not in SILENT
+    if late:
+        what = f"no update; one was due at {datetime.fromtimestamp(incident.update_due, UTC):%d %b %H:%MZ}"
+        if all(line.what != what for line in incident.timeline):
+            told = {"incident": incident.id, "what": what, "overdue": True, "ic": incident.ic}
+            await amend(
+                context.records, incident.id, lambda one: {}, at=now, what=what,
+                emit=(Emit("qd.incident.updated", told),),
+            )  # fmt: skip
+    wait = incident.update_due - now if not late and incident.update_due > now else every
+    return {"over": over, "overdue": late, "wait_s": max(LEAST_WAIT_S, wait)}
 
 
 TIMES = (

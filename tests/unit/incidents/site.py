@@ -24,7 +24,15 @@ from engine.store.queries import Queries
 from engine.store.records import Actor
 from tests.unit.incidents.ground import ROLES, Ground
 
-PATTERNS = ("fleet-hotfix", "staged-rollout", "standing-rule", "hold-release", "regulatory-clock", "breakglass-review")
+PATTERNS = (
+    "fleet-hotfix",
+    "staged-rollout",
+    "standing-rule",
+    "hold-release",
+    "regulatory-clock",
+    "breakglass-review",
+    "incident-updates",
+)
 STEP_S = 60.0
 PATIENCE_S = 30.0
 

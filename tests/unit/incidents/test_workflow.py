@@ -210,3 +210,23 @@ async def test_in_an_emergency_a_soak_is_skipped_by_two_people_only(site: Site) 
     assert gate.seats_total == 2
     await site.vote("skip_soak", "ivo", "bo")
     await site.until(lambda: site.incident(id_).state == "monitoring", "the robots mended")
+
+
+async def test_a_word_nobody_gave_is_said_to_be_due_and_only_once(site: Site) -> None:
+    def overdue() -> list[str]:
+        return [one["what"] for one in site.told_of("qd.incident.updated") if one.get("overdue")]
+
+    id_ = await declared(site)
+    await site.until(lambda: site.waits(id_, "incident.chosen"), "the question what to do", step=1.0)
+    await site.do("ivo", "incident.update", id_, text="contained, six robots out of dispatch")
+    due = site.incident(id_).update_due
+    await site.until(overdue, "the word that one is due", step=60.0)
+    assert due <= site.clock.now() < due + 300.0
+    assert len(overdue()) == 1 and any(line.what == overdue()[0] for line in site.incident(id_).timeline)
+    await site.do("ivo", "incident.update", id_, text="options are known")
+    assert site.incident(id_).update_due > site.clock.now()
+    await site.until(lambda: len(overdue()) == 2, "the next one that nobody gave", step=60.0)
+    await site.do("ivo", "incident.false-alarm", id_, reason="a test drive")
+    rows = lambda: [r for r in site.queries.run_page(limit=20).rows if r.workflow == "incident-updates"]  # noqa: E731
+    await site.until(lambda: rows()[0].status == "completed", "the end", step=1.0)
+    assert len(overdue()) == 2 and len(rows()) == 1
