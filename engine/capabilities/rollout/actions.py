@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.capabilities.ports import Action, ActionError, Context, Fleet, InDoubt, InstallReport, Param, Robot, Updates
 from engine.capabilities.rollout import planning, undo
+from engine.capabilities.rollout.claims import claimed
 from engine.capabilities.rollout.eligibility import incompatibility, offline, rollback_refusal
 from engine.capabilities.rollout.eligibility import preflight as check
 from engine.capabilities.rollout.installs import look
@@ -35,9 +36,10 @@ async def freeze(context: Context, given: Input) -> Json:
     fleet: Fleet = context.port("fleet")
     policy = planning.plan_policy(context.policy("rollout"), given.get("plan") or {})
     robots, releases, kept = await asyncio.gather(fleet.robots(), updates.releases(), restraints(context))
+    taken = await claimed(context, [robot.id for robot in robots], given)
     return planning.freeze(
         selector=given["selector"], exclude=given.get("exclude") or [], version=given["version"], robots=robots,
-        releases=releases, policy=policy, now=context.now(), only=given.get("only") or (), held=kept.held,
+        releases=releases, policy=policy, now=context.now(), only=given.get("only") or (), held={**taken, **kept.held},
         barred=kept.barred.get(given["version"], ""), away_from=str(given.get("away_from") or ""),
     )  # fmt: skip
 
@@ -83,7 +85,7 @@ async def preflight(context: Context, given: Input) -> Json:
     found = check(
         robots=robots, cohort=cohort, releases=releases, desired={n: r.desired for n, r in reports.items()},
         follows={n: getattr(r, "follows", "") for n, r in robots.items()}, min_battery=rules["min_battery"],
-        min_disk=int(rules["min_disk"]),
+        min_disk=int(rules["min_disk"]), claimed=await claimed(context, cohort["robots"], given),
     )  # fmt: skip
     if not found["ok"]:
         first = found["problems"][0]
@@ -141,8 +143,18 @@ async def dispatch(context: Context, given: Input) -> Json:
 async def advance(context: Context, given: Input) -> Json:
     stage = given["stage"]
     updates: Updates = context.port("updates")
-    robots, reports = await _standing(context, stage["robots"], all_robots=True)
+    (robots, reports), releases = await asyncio.gather(
+        _standing(context, stage["robots"], all_robots=True), updates.releases()
+    )
     kept = await restraints(context)
+    release = next((r for r in releases if r.version == stage["version"]), None)
+    swapped = {
+        name: reason
+        for name in stage["robots"]
+        if release is not None and name in robots and (reason := incompatibility(robots[name], release))
+    }
+    other = release is not None and release.digest != stage["release_digest"]
+    changed = f"release {stage['version']} changed its content since it was signed" if other else ""
     found = look(
         stage=stage,
         before=given.get("before") or given.get("earlier"),
@@ -150,8 +162,8 @@ async def advance(context: Context, given: Input) -> Json:
         reports=reports,
         robots=robots,
         now=context.now(),
-        restrained={**kept.leased, **kept.held},
-        barred=kept.barred.get(stage["version"], ""),
+        restrained={**swapped, **kept.leased, **kept.held},
+        barred=kept.barred.get(stage["version"], "") or changed,
     )
     sample = found.sample
     if found.told_off:
@@ -337,7 +349,7 @@ def actions() -> Mapping[str, Action]:
             inputs={
                 "version": Param(type="string"), "selector": Param(type="string"), "exclude": Param(type="array", required=False),
                 "plan": Param(type="object", required=False), "only": Param(type="array", required=False),
-                "away_from": Param(type="string", required=False),
+                "away_from": Param(type="string", required=False), "incident": Param(type="string", required=False),
             },
             outputs=_params(
                 digest="string", size="integer", stage_count="integer", frozen_at="number", cohort="object", stages="array", rest="object",
@@ -355,7 +367,7 @@ def actions() -> Mapping[str, Action]:
         ),
         Action(
             name="rollout.preflight", run=preflight, effect="read", description="Checks every robot, its way back included.",
-            inputs={"cohort": Param(type="object", description="freeze's output")},
+            inputs={"cohort": Param(type="object", description="freeze's output"), "incident": Param(type="string", required=False)},
             outputs=_params(
                 ok="boolean", checked="integer", ready="integer", later="object", problems="array", problem_count="integer",
                 rollback="object", blocked="array", at="number", owner="object", cohort="string",

@@ -14,6 +14,11 @@ Json = Any
 
 MOST_VERDICTS = 60
 
+ENDINGS = frozenset(
+    {"completed", "completed_with_exceptions", "rolled_back", "rollback_incomplete", "aborted", "failed"}
+)
+"""States of a rollout that is over."""
+
 
 class Stage(Struct, kw_only=True, omit_defaults=True):
     name: str

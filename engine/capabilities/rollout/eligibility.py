@@ -93,6 +93,7 @@ def version_key(version: str) -> tuple[tuple[int, ...], int, str]:
 def preflight(
     *, robots: Mapping[str, Robot], cohort: Mapping[str, Json], releases: Sequence[Release], desired: Mapping[str, str],
     follows: Mapping[str, str], min_battery: float, min_disk: int,
+    claimed: Mapping[str, str] | None = None,
 ) -> dict[str, Json]:  # fmt: skip
     """One look at every robot. `problems` stop the rollout, `blocked` can't be undone, `later` will wait at first."""
     release = next((r for r in releases if r.version == cohort["version"]), None)
@@ -119,6 +120,7 @@ def preflight(
             if robot.rollback_floor and newer(robot.rollback_floor, release.version)
             else "",
             _disk(robot, release, min_disk),
+            (claimed or {}).get(name, ""),
         ):
             if reason:
                 problems.append({"robot": name, "reason": reason})

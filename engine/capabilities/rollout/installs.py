@@ -172,7 +172,7 @@ def _state(
         return old
     if report.desired != version:
         # never told, or what was told has been withdrawn (a pause): it begins anew when it may
-        return _waiting(old, robot, stage)
+        return _waiting(robot, report.desired, stage)
     sent = old.sent or now
     if report.state == "failed" and not old.stale_failure:
         return Memory(state="failed", sent=sent, begun=old.begun, ended=now, reason=old.reason)
@@ -208,9 +208,14 @@ def _state(
     )
 
 
-def _waiting(old: Memory, robot: Robot | None, stage: Mapping[str, Json]) -> Memory:
+def _waiting(robot: Robot | None, desired: str, stage: Mapping[str, Json]) -> Memory:
     if robot is None or offline(robot):
         return Memory(state="offline", reason="offline")
+    signed = str(stage["origin"].get(robot.id, stage["previous"]))
+    if robot.version and robot.version not in (signed, stage["version"]):
+        return Memory(state="deferred", reason=f"runs {robot.version}, was {signed} when signed")
+    if desired not in ("", robot.version, signed, stage["version"]):
+        return Memory(state="deferred", reason=f"another update is under way: {desired}")
     reason = install_refusal(robot, min_battery=stage["rules"]["min_battery"])
     return Memory(state="deferred", reason=steady(reason)) if reason else Memory(state="eligible")
 

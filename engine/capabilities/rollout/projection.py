@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from engine.capabilities.rollout.document import Document, Pause, Stage
+from engine.capabilities.rollout.document import ENDINGS, Document, Pause, Stage
 from engine.contract.fleet import CohortView
 from engine.contract.rollouts import Counts, RobotUpdate, Series, SignalRow, Verdict
 from engine.core import events as e
@@ -361,15 +361,12 @@ def _origin(change: _Change, name: str) -> str:
     return known.from_version if known else ""
 
 
-_ENDINGS = {"completed", "completed_with_exceptions", "rolled_back", "rollback_incomplete", "aborted", "failed"}
-
-
 def _ended(change: _Change, event: Any) -> None:
     doc = change.doc
     ending = getattr(event, "ending", "")
     if ending == "rejected" or isinstance(event, e.RunCancelled | e.RunTerminated):
         ending = "rolled_back" if doc.state == "rolling_back" and isinstance(event, e.RunCancelled) else "aborted"
-    doc.state = ending if ending in _ENDINGS else "failed"
+    doc.state = ending if ending in ENDINGS else "failed"
     doc.ended, doc.gate, doc.pause = True, "", None
     if doc.state == "completed":
         doc.sentence = f"All {doc.robots} robots run {doc.version}"

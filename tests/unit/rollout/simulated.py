@@ -64,6 +64,8 @@ class Ctx:
         return False
 
     def port(self, capability: str) -> Any:
+        if capability not in self._sim.ports:
+            raise ActionError("NotConfigured", f"no {capability}", kind="configuration", retryable=False)
         return self._sim.ports[capability]
 
     def policy(self, pack: str) -> dict[str, Json]:

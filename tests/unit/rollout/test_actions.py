@@ -96,8 +96,8 @@ class Ctx:
     vault: Any = None
     started_by = "test"
 
-    def __init__(self, owners: Owners) -> None:
-        self.owners, self.time = owners, 1000.0
+    def __init__(self, owners: Owners, claims: Any = None) -> None:
+        self.owners, self.time, self.claims = owners, 1000.0, claims
 
     def now(self) -> float:
         return self.time
@@ -112,7 +112,11 @@ class Ctx:
         return False
 
     def port(self, capability: str) -> Any:
-        return self.owners
+        if capability != "rollouts":
+            return self.owners
+        if self.claims is None:
+            raise ActionError("NotConfigured", "no history of rollouts", kind="configuration", retryable=False)
+        return self.claims
 
     def policy(self, pack: str) -> dict[str, Any]:
         return load_pack("rollout", overrides={"stages": [{"name": "only", "share": 1.0}]})
