@@ -239,7 +239,7 @@ async def watch(context: Any, given: Input) -> Json:
     for name in grant.sessions[:MANY]:
         if await _withdrawn(context, name):
             return {"over": True, "how": "revoked", "why": f"{name} was withdrawn"}
-    if grant.rules and rules.compiled(policy).digest != grant.rules:
+    if grant.rules and (rules.compiled(policy).digest != grant.rules or await _moved(context, grant, person)):
         judged = await reevaluate(context, {"request": grant.request})
         if not judged["allowed"]:
             return {"over": True, "how": "revoked", "why": judged["why"]}
@@ -266,6 +266,13 @@ async def watch(context: Any, given: Input) -> Json:
     if ended := await interrupted(context, await _request(context, grant.request), grant, lease):
         return {"over": True, "how": ended[0], "why": ended[1]}
     return {"over": False, "how": "", "why": ""}
+
+
+async def _moved(context: Any, grant: Grant, person: dict[str, Json]) -> bool:
+    """Whether the directory has the person in another region than those the grant was decided on."""
+    request = await _request(context, grant.request)
+    known = (request.to_region, people.region_of(context.policy("access"), request.actor_location))
+    return bool(person["region"]) and person["location_source"] != "vpn" and person["region"] not in known
 
 
 async def reevaluate(context: Any, given: Input) -> Json:

@@ -119,14 +119,18 @@ async def gather(look: Looks, request: AccessRequest, seen: Found, classes: Clas
     policy, now = look.policy("access"), look.now()
     filed = request.observed_at or request.created_at or now
     actor = people.actor(policy, request.requester, now=now, seen_at=filed)
+    places = [request.to_region, *([actor["region"]] if actor["location_source"] != "vpn" else [])]
     if request.actor_location and request.actor_location != actor["location"]:
+        hidden = actor["location_source"] in ("vpn", "unknown") or not actor["location"]
+        contrary = "" if hidden else f" ({actor['location_source']} says {actor['location']})"
         actor |= {
-            "location": request.actor_location, "location_source": "declared",
+            "location": request.actor_location, "location_source": f"declared{contrary}",
             "region": people.region_of(policy, request.actor_location),
         }  # fmt: skip
-    to_region = request.to_region or actor["region"]
+        places.append(actor["region"])
     from_regions = list(classes.subject_regions)
     from_region = from_regions[0] if len(from_regions) == 1 else request.from_region or ", ".join(from_regions)
+    to_region = _farthest(policy, from_regions or [from_region], places, actor["employer"], now)
     kept = [name for name in policy.get("keep_in_region") or () if name in classes.classes]
     personal = any(name in classes.classes for name in ("personal_video", "precise_location"))
     history = await _history(look, request, actor, now)
@@ -185,6 +189,19 @@ def _data(classes: Classification, kept: Sequence[str], personal: bool) -> dict[
         "odd": float(len(classes.odd)), "odd_text": "; ".join(classes.odd), "missing": float(len(classes.missing)),
         "missing_text": ", ".join(name if len(name) <= 40 else f"{name[:19]}…" for name in classes.missing), "subject_regions": list(classes.subject_regions), "live": classes.live,
     }  # fmt: skip
+
+
+def _farthest(
+    policy: Mapping[str, Json], regions: Sequence[str], places: Sequence[str], employer: str, now: float
+) -> str:
+    """Of all places a person may be or send to, the one the rules are strictest on: what somebody says of themselves can
+    make a request more of a transfer, never less of one.
+    """
+    named = [one for one in dict.fromkeys(places) if one]
+    found = [(one, _transfer(policy, regions, one, employer, now)) for one in named]
+    crossing = [one for one in found if one[1]["crosses"]]
+    worst = next((one for one in crossing if not one[1]["covered"]), crossing[0] if crossing else None)
+    return worst[0] if worst else next(iter(named), "")
 
 
 def _transfer(

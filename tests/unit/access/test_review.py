@@ -393,6 +393,33 @@ async def test_a_rule_that_changed_unheard_is_found_at_the_next_look(site: Site)
     assert "no mechanism covers eu>us" in site.grant(name).reason
 
 
+async def test_who_moves_to_another_country_is_judged_by_where_they_are_now(site: Site) -> None:
+    name = await site.ask()
+    await site.driven(name)
+    actors = site.policy["actors"]
+    site.policy = {**site.policy, "actors": {**actors, "olga": {**actors["olga"], "location": "CN"}}}
+    site.clock.advance(16)
+    await site.state(name, "in_review")
+    assert site.grant(name).state == "revoked" and "no mechanism covers eu>cn" in site.grant(name).reason
+
+
+@pytest.mark.parametrize(
+    "said", [{"actor_location": "DE"}, {"to_region": "eu"}, {"actor_location": "DE", "to_region": "eu"}]
+)
+async def test_nobody_talks_a_transfer_away(site: Site, said: dict[str, Any]) -> None:
+    """The device says US; that somebody says DE can't make less of it, and stands in the trace."""
+    request = await site.state(await site.ask(action="observe", **said), "evaluated")
+    assert any(one.rule == "TRF-02" and "eu>us" in one.says for one in request.evaluation.trace)
+    assert "privacy-officer" in request.evaluation.seats
+    if "actor_location" in said:
+        assert any("declared (device says US)" in one.says for one in request.evaluation.trace)
+
+
+async def test_who_says_to_be_farther_away_is_believed(site: Site) -> None:
+    request = await site.state(await site.ask("tess", action="observe", actor_location="US"), "denied")
+    assert "no mechanism covers" in request.reason or "not for QR" in request.reason
+
+
 async def test_a_review_survives_the_engine(tmp_path: Path) -> None:
     site = await Site(tmp_path).open()
     name = await site.ask()
