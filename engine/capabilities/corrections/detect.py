@@ -19,6 +19,8 @@ from engine.contract.corrections import Suggestion
 from engine.core.statistics import rate_ratio
 
 Json = Any
+CLOCKS = "clocks differ"
+"""How the flag begins that says station and robot disagree about the time: the edges of that case are not trusted."""
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -124,7 +126,7 @@ def _described(one: Found, signals: Signals, policy: Mapping[str, Json]) -> Foun
         flags.append("slow link")
     offset = clock_offset(one, signals)
     if abs(offset) > float(policy["max_clock_offset"]):
-        flags.append(f"clocks differ by {offset:+.1f} s")
+        flags.append(f"{CLOCKS} by {offset:+.1f} s")
     near = [score for at, score in signals.anomaly if one.t0 - 5 <= at <= one.t0]
     by = "site_staff" if _who(mode) == "site_staff" else one.by
     return Found(

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import to_builtins
 
 from engine.capabilities.corrections import agreement, clustering, evidence_of, phases, priority, rates
+from engine.capabilities.corrections.detect import CLOCKS
 from engine.capabilities.corrections.seeing import OVER
 from engine.capabilities.ports import ActionError, Context
 from engine.capabilities.records import Change, Emit, Records
@@ -280,6 +281,7 @@ async def _give_out(context: Context, id_: str) -> None:
     rows = await members(context.records, id_)
     ids = [case.id for case in rows]
     double = priority.chosen(ids, float(policy["double_share"]), salt=f"double/{id_}", least=1)
+    double |= {case.id for case in rows if any(flag.startswith(CLOCKS) for flag in case.flags)}
     known = priority.chosen(ids, float(policy["known_share"]), salt=f"known/{id_}")
     changes = []
     for case in rows:

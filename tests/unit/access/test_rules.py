@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from engine.capabilities.access import people, rules
+from engine.capabilities.access import filing, people, rules
 from engine.capabilities.access.classify import Item, classify
 from engine.capabilities.access.rules import RulesError
 from engine.capabilities.packs import load_pack
+from engine.contract.access import AccessRequest, Grant, Used
 from tests.unit.access.site import START, pack
 
 FACTS: dict[str, Any] = {
@@ -300,3 +301,23 @@ def test_a_mechanism_that_is_over_or_of_somebody_else_covers_nothing() -> None:
     ):  # nobody says where: that is across, and nothing covers it
         unknown = _transfer(pack(), regions, to, "VendorCo", START)
         assert unknown["crosses"] and not unknown["covered"] and "not known" in unknown["text"]
+
+
+def test_every_direct_drive_and_broken_glass_is_looked_at_and_a_tenth_of_the_rest() -> None:
+    """By lot over what was decided on: nobody can know beforehand whether theirs is drawn, and asking again draws the same."""
+    policy = pack()
+
+    def due(**fields: Any) -> tuple[str, float]:
+        return filing.review_of(policy, AccessRequest(id="Q-1", **fields), None, False)
+
+    assert due(action="shell", breakglass=True) == ("breakglass", 24 * 3600.0)
+    assert due(action="direct")[0] == "always"
+    over = Grant(id="GR-1", used=Used(excess=("a file more",)))
+    assert filing.review_of(policy, AccessRequest(id="Q-1", action="view"), over, False)[0] == "always"
+    drawn = [
+        filing.review_of(policy, AccessRequest(id=f"Q-{n}", action="view", facts=f"sha256:{n}"), None, False)
+        for n in range(2_000)
+    ]
+    share = sum(kind == "sample" for kind, _ in drawn) / len(drawn)
+    assert 0.08 < share < 0.12 and {limit for kind, limit in drawn if kind == "sample"} == {14 * 86_400.0}
+    assert {kind for kind, _ in drawn} == {"sample", "none"}

@@ -171,6 +171,21 @@ async def test_two_people_are_two(ground: Ground) -> None:
     assert cluster
 
 
+async def test_where_the_clocks_differ_two_people_set_the_edges(ground: Ground) -> None:
+    """The station's flag and the robot's own mode are two seconds apart: nobody's single word places that edge."""
+    cases = [await ground.triaged() for _ in range(12)]
+    for id_ in cases[:2]:
+        await ground.context().records.change("correction", id_, set={"flags": ["clocks differ by +2.0 s"]})
+    made = await ground.act("correction.cluster", "run-1", cases=cases)
+    await ground.act("correction.prepare", "run-1", cluster=made["own"][0])
+    double = {id_ for id_ in cases if ground.case(id_).double}
+    assert set(cases[:2]) <= double and len(double) < len(cases)
+    await ground.do("ann", "correction.annotate", cases[0], quality=4)
+    assert ground.case(cases[0]).state == "annotating" and "clocks differ" in ground.case(cases[0]).flags[0]
+    await ground.do("max", "correction.annotate", cases[0], quality=4)
+    assert ground.case(cases[0]).state == "adjudicating"
+
+
 async def test_where_people_differ_a_third_settles(ground: Ground) -> None:
     cluster, (case,) = await ground.clustered(1)
     auto = ground.case(case).auto
