@@ -221,6 +221,10 @@ ACTS = {
     "data-to-training.yaml": ({"data.finalize"}, set()),
     "hold-release.yaml": ({"hold.release"}, set()),
     "maintenance-escalation.yaml": ({"case.give_back"}, set()),
+    # these decide on a record, whose guard asks for the votes, the policy or the broken glass behind it
+    "candidate-to-release.yaml": ({"models.build"}, {"models.approve"}),
+    "access-review.yaml": ({"access.issue"}, {"access.approve"}),
+    "fleet-hotfix.yaml": ({"incident.wave", "incident.apply"}, {"incident.authorise"}),
 }
 """Definition -> (what raises risk, what stands for a decision made before: an incident's, or glass that was broken)."""
 
@@ -236,7 +240,8 @@ def undecided(whole: Definition, decisions: set[str]) -> Iterator[Step]:
         step = whole.steps[at]
         yield step
         ways = [*(one.goto for one in step.catch), *(one.goto for one in step.interrupt), step.otherwise]
-        ways += [one.goto for one in step.choice]
+        # an arm that is taken because glass was broken has that record behind it
+        ways += [one.goto for one in step.choice if "breakglass" not in one.when]
         ways += [step.on_timeout.goto] if step.on_timeout else []
         if step.gate is not None:
             ways += [step.gate.on_timeout.goto, step.gate.on_reject.goto]
