@@ -25,7 +25,8 @@ from engine.contract.incidents import FollowUpView, HoldView, IncidentView
 Json = Any
 Option = Literal["rollback", "forward", "hotfix", "config", "restrict", "monitor"]
 OVER = ("closed", "false_alarm")
-COMMANDED = ("incident-commander", "admin")
+COMMANDERS = ("incident-commander", "safety-officer", "duty-director", "admin")
+"""Who is asked to take command, in this order. Others declare, contain and hold; when nobody answers they break the glass."""
 
 
 class Declare(Args, frozen=True, kw_only=True):
@@ -136,6 +137,7 @@ async def declare(desk: Desk, record: Any, args: Declare) -> Json:
 async def take(desk: Desk, incident: IncidentView, args: Reason) -> Json:
     """Command goes over on the receiver's own key, with both names and the time."""
     _open(desk, incident)
+    _may_command(desk)
     if incident.ic == desk.person:
         desk.refuse("already", f"you command {incident.id} since {incident.ic_since:.0f}")
     words = f"took command from {incident.ic}" if incident.ic else "took command"
@@ -356,6 +358,15 @@ async def _known(desk: Desk, names: Sequence[str], field: str) -> None:
 def _open(desk: Desk, incident: IncidentView) -> None:
     if incident.state in OVER:
         desk.refuse("closed", f"{incident.id} is {incident.state.replace('_', ' ')}")
+
+
+def _may_command(desk: Desk) -> None:
+    if not set(COMMANDERS) & set(desk.roles):
+        desk.refuse(
+            "not_commander",
+            f"{desk.person} holds no role that commands incidents",
+            fix=f"contain it (C) and call one: {', '.join(COMMANDERS[:3])}",
+        )
 
 
 def _commanded(desk: Desk, incident: IncidentView) -> None:

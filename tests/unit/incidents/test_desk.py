@@ -34,6 +34,16 @@ async def test_there_is_one_commander_and_a_handover_names_both(ground: Ground) 
     assert one.ic == "dana" and any(line.who == "dana" and "from ivo" in line.what for line in one.timeline)
 
 
+async def test_who_may_not_command_contains_and_calls_somebody_who_may(ground: Ground) -> None:
+    id_ = await weighed(ground, ic="")
+    with pytest.raises(Refusal) as refused:
+        await ground.do("cy", "incident.take", id_)
+    assert refused.value.code == "not_commander" and "duty-director" in refused.value.fix
+    assert ground.incident(id_).ic == "" and ground.signals == []
+    await ground.do("cy", "incident.contain", id_)
+    assert ground.incident(id_).drained
+
+
 async def test_two_who_take_command_at_once_are_not_both_told_that_they_have_it(ground: Ground) -> None:
     id_ = await ground.declared(ic="")
     stale = ground.incident(id_)

@@ -124,6 +124,24 @@ async def test_a_decision_in_time_is_not_taken_by_silence(site: Site) -> None:
     } == {BAD}
 
 
+async def test_the_manager_takes_the_seat_of_a_commander_who_does_not_answer(site: Site) -> None:
+    """Nobody on call answered: who took command in their place also signs in their place, and never alone."""
+    id_ = str((await site.do("cy", "incident.declare", title="people are called too often", version=BAD, sev=2))["id"])
+    await site.vote("ack_manager", "dana")
+    assert (await site.until(lambda: site.incident(id_).ic, "command", step=1.0)) == "dana"
+    await site.until(lambda: site.waits(id_, "incident.chosen"), "the question what to do", step=1.0)
+    await site.do("dana", "incident.choose", id_, option="rollback")
+    await site.vote("decide", "ana")
+    with pytest.raises(AssertionError, match="role"):
+        await site.vote("decide", "dana")
+    gate = await site.until(lambda: site.gate("decide"), "the gate", step=1.0)
+    await site.until(lambda: site.queries.gate_detail(gate.id).gate.escalated, "the escalation")
+    await site.vote("decide", "dana")
+    await site.until(lambda: site.incident(id_).decision.gate, "the decision", step=1.0)
+    decision = site.incident(id_).decision
+    assert set(decision.by) == {"ana", "dana"} and not decision.break_glass
+
+
 async def rolling(site: Site, version: str = FORWARD) -> str:
     """A rollout of `version` to HAM5 that is installing or being watched."""
     run = await site.start("staged-rollout", version=version, selector="site:HAM5")
