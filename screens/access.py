@@ -178,7 +178,7 @@ class AccessScreen(QScreen):
         held = [one for one in page.requests if one.state == "held"]
         hands = [one for one in page.leases if one.mode in ("assist", "direct")]
         glass = [one for one in page.grants if one.breakglass]
-        line: list[Part] = [(f"\u2691 {len(decide)} to decide", "strong") if decide else "nothing to decide"]
+        line: list[Part] = [(f"\u2691 {len(decide)} to decide", "strong") if decide else "Nothing to decide"]
         line += [", ", (f"\u2016 {len(held)} held", "caution")] if held else []
         line += [", ", (f"\u2691 {figures.plural(len(review), 'review')}", "strong")] if review else []
         line += [f", {figures.plural(len(page.grants), 'grant')} running"]

@@ -83,14 +83,18 @@ def verdict(board: Scoreboard) -> list[Part]:
     """The sentence, with what bars approval before it."""
     c = board.candidate
     if c.frozen_by:
-        return [("\u2016 ", "caution"), (f"approvals of {c.line} wait for {c.frozen_by}. ", "caution"), c.sentence]
+        return [("\u2016 ", "caution"), (f"Approvals of {c.line} wait for {c.frozen_by}. ", "caution"), c.sentence]
     if c.state == "rejected":
-        return [("\u2717 rejected: ", "alarm"), c.why]
+        return [("\u2717 Rejected: ", "alarm"), c.why]
     if c.state == "revoked":
-        return [("\u2717 revoked: ", "alarm"), c.why]
+        return [("\u2717 Revoked: ", "alarm"), c.why]
     word = VERDICTS.get(c.verdict, c.verdict)
     if c.state in ("registered", "evaluating") or not c.verdict:
         return [state(c.state), ". ", c.sentence or "Trials are under way; t shows how far."]
+    said, tone = word if isinstance(word, tuple) else (word, "")
+    glyph, _, plain = said.rpartition(" ")
+    if glyph and c.sentence.casefold().startswith(plain.casefold()):
+        return [(f"{glyph} ", tone), c.sentence]  # the sentence begins with the word
     return [word, ". ", c.sentence]
 
 

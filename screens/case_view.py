@@ -230,7 +230,7 @@ def needs(detail: CaseDetail, now: float) -> list[Line]:
         return [
             [
                 ("\u2713 ", "good"),
-                f"returned by {case.verifier} {figures.clock(case.closed_at, now)}, down {case.downtime_h:g} h",
+                f"returned by {case.verifier} {figures.clock(case.closed_at, now)}, down {coarse(case.downtime_h * 3600)}",
             ]
         ]
     if case.state == "duplicate":

@@ -183,11 +183,12 @@ class CasesScreen(QScreen):
         if self._only_mine:
             line.append(("mine  ", "strong"))
         for name, count in self._queue.counts.items():
-            line.append((f"{name} {count}  ", "alarm") if name == "P1" else f"{name} {count}  ")
+            said = f"{count} {name}" if name.startswith("P") else f"{name} {count}"
+            line += [(said, "alarm") if name == "P1" else said, "  "]
         if not self._queue.counts:
-            line.append("no case is open  ")
+            line.append("No case is open.  ")
         if self._queue.breaching:
-            line.append((f"breach in <{self._queue.soon_s / 60:.0f} min: {self._queue.breaching}", "caution"))
+            line.append((f"due in <{self._queue.soon_s / 60:.0f} min: {self._queue.breaching}", "caution"))
         late = sum(one.clock is not None and one.clock.state == "breached" for one in self._queue.rows)
         if late:
             line.append((f"  late: {late}", "alarm"))

@@ -21,6 +21,7 @@ OUTCOME = {
     "failed": ("\u2717 failed", "alarm"),
 }
 LONG = 4_000
+MISSED = {"skip": "left out", "once": "made up for once", "all": "made up for, each"}
 
 
 def path(base: str, id: str) -> str:
@@ -122,7 +123,7 @@ def rule_page(rule: TriggerView, now: float) -> list[Paragraph]:
         tell("zone", rule.zone)
         tell(
             "missed",
-            {"skip": "left out", "once": "made up for once", "all": "made up for, each"}[rule.missed or "once"],
+            MISSED.get(rule.missed or "once", rule.missed),
         )
         tell("next", f"{chrome.at(rule.next_at, now)}Z" if rule.next_at else "never")
     if rule.must:

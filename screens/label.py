@@ -117,7 +117,10 @@ class LabelTaskScreen(QScreen):
             return [("Loading \u2026", "muted")]
         if task.state != "claimed":
             who = f" by {task.assignee}" if task.assignee else ""
-            return [figures.state(task.state), f"{who}. ", "a takes it." if task.state == "open" else ""]
+            return [
+                f"{task.state.replace('_', ' ').capitalize()}{who}. ",
+                "a takes it." if task.state == "open" else "",
+            ]
         if self.audits:
             return [
                 f"{len(self.wrong)} of {len(self.labels)} labels are wrong, you say. ",
@@ -125,8 +128,8 @@ class LabelTaskScreen(QScreen):
             ]
         missing = lacking(task, self.labels)
         if missing:
-            return [("still needed: ", "caution"), "; ".join(missing), "."]
-        return [("complete: ", "good"), "S hands it in."]
+            return [("Still needed: ", "caution"), "; ".join(missing), "."]
+        return [("Complete: ", "good"), "S hands it in."]
 
     def target(self) -> Target:
         task = self.wanted

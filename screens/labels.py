@@ -85,8 +85,7 @@ class LabelsScreen(QScreen):
         if self._rows is None:
             return
         table.empty = (
-            "Nothing waits for labels.",
-            "",
+            "Nothing waits for labels. ",
             "Tasks come when a dataset is built:  qd data build DATASET --folder FOLDER",
         )
         now = self.model.now()

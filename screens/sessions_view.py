@@ -138,7 +138,9 @@ def _about(one: SessionView, now: float, room: int) -> list[Line]:
     rows: list[tuple[str, Line]] = [("robot", who), ("task", what)]
     when = figures.clock(one.start, now) if one.start else "time unknown"
     measure = f"{when}  {length(one.duration_s)}  {size(one.bytes)}  {one.frames:,} frames at {one.fps:g} Hz"
-    rows.append(("recorded", [measure, f"  {one.interventions} interventions" if one.interventions else ""]))
+    rows.append(
+        ("recorded", [measure, f"  {figures.plural(one.interventions, 'intervention')}" if one.interventions else ""])
+    )
     if one.claimed_robot and one.claimed_robot != one.robot:
         rows.append(("sent as", [(one.claimed_robot, "caution")]))
     consent: Line = [

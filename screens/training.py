@@ -108,14 +108,17 @@ class TrainingScreen(QScreen):
             return [("Loading the training \u2026", "muted")]
         if t.state == "succeeded" and t.checkpoint is not None:
             return [
-                ("\u2713 succeeded: ", "good"),
+                ("\u2713 Succeeded: ", "good"),
                 f"checkpoint {figures.short(t.checkpoint.digest)}, {t.checkpoint.size:,} bytes",
             ]
         if t.state in ("failed", "cancelled"):
-            return [(f"\u2717 {t.state}: ", "alarm" if t.state == "failed" else "caution"), f"{t.error} {t.message}"]
+            return [
+                (f"\u2717 {t.state.capitalize()}: ", "alarm" if t.state == "failed" else "caution"),
+                f"{t.error} {t.message}",
+            ]
         if t.state == "preempted":
             return [
-                ("\u2016 preempted: ", "caution"),
+                ("\u2016 Preempted: ", "caution"),
                 f"{t.message or 'its machine was taken back'}; it goes on by itself",
             ]
         return [figures.state(t.state), f"  {dataset_view.progress(t)}  spent {t.spent_s:.0f} of {t.budget_s:.0f} s"]

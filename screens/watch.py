@@ -333,5 +333,7 @@ LEVEL = {"alarm": ("\u2717 ", "alarm"), "warning": ("! ", "caution"), "notice": 
 
 def _feed_cells(line: FeedLine) -> Cells:
     mark: list[Part] = [LEVEL[line.level]] if line.level in LEVEL else ["  "]
-    who: list[Part] = [(f" \u00b7 {line.actor}", "muted")] if line.actor else []
+    who: list[Part] = (
+        [(f" \u00b7 {line.actor}", "muted")] if line.actor not in ("", "engine") and line.actor not in line.text else []
+    )
     return ([(chrome.clock(line.at)[:8], "muted")], [*mark, line.text, *who], [(line.run, "muted")])

@@ -20,7 +20,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from screens.widgets.parts import Parts, Toned, plain, width
+from screens.widgets.parts import Parts, Toned, plain, width, wrap
 from screens.widgets.rows import Cells, Rows, Source, Wide
 
 QUIET_S = 10.0
@@ -316,7 +316,8 @@ class LineTable(ScrollView, Toned, can_focus=True):
             return self._head_line(cells_wide)
         place = y - self.head + self.scroll_offset.y
         if not len(self.source):
-            return self.paint([" ", (plain(self.empty), "muted")] if y == self.head else "", cells_wide, base)
+            said = wrap([(plain(self.empty), "muted")], max(1, cells_wide - 2))
+            return self.paint([" ", *said[y - self.head]] if y - self.head < len(said) else "", cells_wide, base)
         if place >= len(self.source):
             return Strip.blank(cells_wide, base)
         cells = self.source.cells(place)

@@ -53,7 +53,7 @@ async def test_an_open_case_of_the_robot_is_said_while_one_types(at: At) -> None
 @pytest.mark.parametrize("size", [(80, 24), (160, 45)])
 async def test_the_queue_says_what_is_late_and_tells_the_case_under_the_cursor(at: At, size: tuple[int, int]) -> None:
     async with at(":cases", client=fake_cases.client(), size=size) as desk:
-        assert "P1 1" in desk.text and "breach in <30 min: 1" in desk.text and "late: 1" in desk.text
+        assert "1 P1" in desk.text and "due in <30 min: 1" in desk.text and "late: 1" in desk.text
         assert "ack late" in desk.text and "restore in 16m" in desk.text
         assert "same build elsewhere: 10 robots, 0 with this fault" in desk.text
         await desk.press("j")

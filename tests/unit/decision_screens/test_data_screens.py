@@ -217,7 +217,7 @@ async def test_a_label_task_is_taken_filled_and_handed_in_by_keys(at) -> None:
         assert "it is open" in desk.text
         client.held["label_task"][0] = task(client.now(), "L-1", state="claimed", assignee=me)
         await desk.press("ctrl+r")
-        assert "still needed: phase; outcome" in desk.text
+        assert "Still needed: phase; outcome" in desk.text
         label.drafts["L-1"] += [
             Label(name="phase", value="grasp", t0=0.0, t1=10.0),
             Label(name="outcome", value="success"),

@@ -105,7 +105,7 @@ async def test_a_vote_is_given_where_its_evidence_is(at: At) -> None:  # noqa: F
 
 async def test_approvals_that_an_incident_holds_say_so(at: At) -> None:  # noqa: F811
     async with at(":candidate C-7c41aa00", client=client(replace(CANDIDATE, frozen_by="I-44"), gate="")) as desk:
-        assert "approvals of pick wait for I-44" in desk.text
+        assert "Approvals of pick wait for I-44" in desk.text
         await desk.press("A")
         assert "its commander releases them" in desk.text
 
@@ -148,7 +148,7 @@ async def test_more_trials_are_asked_for_with_one_confirmation(at: At) -> None: 
         (sent,) = desk.sent("candidate.more")
         assert sent.target == CANDIDATE.id
     async with at(":candidate C-7c41aa00", client=client(replace(CANDIDATE, state="rejected", why="worse"))) as desk:
-        assert "rejected: worse" in desk.text
+        assert "Rejected: worse" in desk.text
         await desk.press("plus")
         assert "it is rejected" in desk.text and not desk.asking
 
