@@ -70,9 +70,10 @@ def freeze(
     out = {robot for robot, _ in exclusions}
     members = [r for r in chosen if r.id not in out]
     if not members:
+        first = f": {exclusions[0][0]} {exclusions[0][1]}" if exclusions else ""
         raise ActionError(
             "EmptyCohort",
-            f"selector {selector!r} leaves no robot to update ({len(exclusions)} excluded)",
+            f"selector {selector!r} leaves no robot to update ({len(exclusions)} excluded{first})",
             kind="validation",
             retryable=False,
         )

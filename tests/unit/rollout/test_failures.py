@@ -110,6 +110,9 @@ async def test_robots_of_another_open_rollout_are_left_out_and_named(tmp_path: P
     given = {"version": NEW, "selector": "all"}
     second = await actions.freeze(Ctx(owners, two), given)
     assert "R1" not in second["cohort"]["robots"] and ["R1", found[cohort[0]]] in second["exclusions"]
+    with pytest.raises(ActionError, match=r"leaves no robot to update \(1 excluded: R1 in rollout run-1") as empty:
+        await actions.freeze(Ctx(owners, two), given | {"only": ["R1"]})
+    assert empty.value.error == "EmptyCohort"
     both = await frozen(owners)  # as if both had frozen at the same moment
     with pytest.raises(ActionError, match="R1: in rollout run-1") as refused:
         await actions.preflight(Ctx(owners, two), {"cohort": both})
