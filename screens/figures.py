@@ -57,6 +57,8 @@ STATE_GLYPHS = {
     "inconclusive": "?",
     "passed": "\u2713",
     "completed": "\u2713",
+    "succeeded": "\u2713",
+    "accepted": "\u2713",
     "completed_with_exceptions": "!",
     "healthy": "\u2713",
     "awaiting_signoff": "\u2691",

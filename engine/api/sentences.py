@@ -91,8 +91,9 @@ def _placed(path: Any) -> str:
 
 
 def _one_of(block: str) -> str:
-    word = block.replace("_", " ")
-    return "item" if word == "each" else word.removesuffix("s")
+    if block == "each":
+        return "item"
+    return _words(block) if "_" in block else block.removesuffix("s")
 
 
 def _why(data: Data) -> str:
@@ -117,7 +118,7 @@ def _by(data: Data, key: str = "by") -> str:
     who = _cut(data.get(key) or "", 60)
     kind, _, name = who.partition(":")
     if kind == "trigger":
-        return f" by a rule on {told(name.partition(':')[2] or name)}"
+        return f" by {_rule(name)}"
     if who in ("", "engine"):
         return ""
     return f" by {name}" if kind == "run" and name else f" by {who}"
@@ -168,8 +169,15 @@ def told(name: Any, subject: Any = "") -> str:
     return _cut(f"{about}: {what}" if " " in what else f"{about} {what}".strip())
 
 
+def _rule(trigger: Any) -> str:
+    """What a rule waits for: an event, or a time; its own name (`workflow:event`) and `event ...` say the same."""
+    text = str(trigger)
+    event = re.search(r"\bqd\.[\w.]+", text)
+    return f"the rule on {told(event[0])}" if event else f"the rule {_cut(text, 60)}"
+
+
 def _run_started(d: Data) -> tuple[str, str]:
-    cause = f", by the rule on {told(str(d['trigger']).partition(':')[2] or d['trigger'])}" if d.get("trigger") else ""
+    cause = f", by {_rule(d['trigger'])}" if d.get("trigger") else ""
     return f"{_words(d['workflow']).replace('-', ' ')} started{'' if cause else _by(d)}{cause}", "notice"
 
 

@@ -50,8 +50,10 @@ def test_words_of_the_code_are_said_as_people_say_them() -> None:
     assert said("StepCompleted", {"scope": "each#0", "step": "each.reported"})[0] == "item 1: reported done"
     heard = {"event": "qd.dataset.finalized", "by": "run:run-19", "taken_by": ["clusters#0.include"]}
     assert said("EventReceived", heard)[0] == "heard dataset finalized by run-19: cluster 1: include goes on"
-    started = {"workflow": "maintenance-escalation", "trigger": "maintenance-escalation:qd.case.reported", "by": "x"}
+    started = {"workflow": "maintenance-escalation", "trigger": "event qd.case.reported", "by": "trigger:x"}
     assert said("RunStarted", started)[0] == "maintenance escalation started, by the rule on case reported"
+    spoken = {"workflow": "fleet-hotfix", "by": "trigger:fleet-hotfix:qd.incident.declared"}
+    assert said("RunStarted", spoken)[0] == "fleet hotfix started by the rule on incident declared"
 
 
 def test_an_attempt_is_counted_from_the_second_on() -> None:
