@@ -696,6 +696,19 @@ def test_a_damaged_file_is_noticed_at_start_and_the_doctor_says_what_to_do(tmp_p
 # a live rollout
 
 
+def _other_rollout_gets_none_of_its_robots(home: Installation, run: str, release: str) -> None:
+    """Whatever its selector is called: a robot is in one open rollout."""
+    words = ("--input", f'version="{release}"', "--input", 'selector="-site:NOWHERE"', "--as", "ana")
+    other = home.json("rollouts", "start", *words)["target"]
+    deadline = time.monotonic() + 20
+    while (found := home.json("runs", "show", other))["run"]["status"] not in ("failed", "completed"):
+        assert time.monotonic() < deadline, found["run"]
+        time.sleep(0.2)
+    assert "leaves no robot to update" in found["error"] and f"in rollout {run}" in found["error"]
+    ended = home.json("rollouts", "show", other)["rollout"]["state"]
+    assert ended in ("aborted", "failed")
+
+
 def test_the_verbs_of_a_live_rollout_behave_and_previews_change_nothing(tmp_path: Path) -> None:
     home = Installation(tmp_path / "home")
 
@@ -746,6 +759,7 @@ def test_the_verbs_of_a_live_rollout_behave_and_previews_change_nothing(tmp_path
         assert refused(home, "rollouts", "pause", run, "--as", "eve")["code"] == "forbidden"
         home.json("rollouts", "pause", run, "--as", "ana", "--reason", "look")
         until("paused")
+        _other_rollout_gets_none_of_its_robots(home, run, release)
         explained = home.json("runs", "explain", run)
         assert any("rollout.resume" in wait["what"] for wait in explained)
         assert (

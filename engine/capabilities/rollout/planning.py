@@ -64,9 +64,11 @@ def freeze(
     if only:
         wanted = set(only)
         chosen = [robot for robot in chosen if robot.id in wanted]
-    exclusions = [[r.id, "left out by name"] for r in chosen if r.id in exclude]
-    exclusions += [[r.id, f"already runs {version}"] for r in chosen if r.id not in exclude and r.version == version]
-    exclusions += [[r.id, (held or {})[r.id]] for r in chosen if r.id in (held or {})]
+    named = [[r.id, "left out by name"] for r in chosen if r.id in exclude]
+    there = [[r.id, f"already runs {version}"] for r in chosen if r.id not in exclude and r.version == version]
+    told = {robot for robot, _ in (*named, *there)}
+    # what nobody expects stands first: lists and messages are cut
+    exclusions = [[r.id, held[r.id]] for r in chosen if held and r.id in held and r.id not in told] + named + there
     out = {robot for robot, _ in exclusions}
     members = [r for r in chosen if r.id not in out]
     if not members:
