@@ -332,8 +332,8 @@ LEVEL = {"alarm": ("\u2717 ", "alarm"), "warning": ("! ", "caution"), "notice": 
 
 
 def _feed_cells(line: FeedLine) -> Cells:
+    """Who is said where a person acted; the engine and its rules are said by the sentence, or are nobody's news."""
     mark: list[Part] = [LEVEL[line.level]] if line.level in LEVEL else ["  "]
-    who: list[Part] = (
-        [(f" \u00b7 {line.actor}", "muted")] if line.actor not in ("", "engine") and line.actor not in line.text else []
-    )
+    unsaid = line.actor not in ("", "engine") and ":" not in line.actor and line.actor not in line.text
+    who: list[Part] = [(f" \u00b7 {line.actor}", "muted")] if unsaid else []
     return ([(chrome.clock(line.at)[:8], "muted")], [*mark, line.text, *who], [(line.run, "muted")])

@@ -104,8 +104,8 @@ def _why(data: Data) -> str:
 
 def _attempt(data: Data) -> str:
     """The first attempt needs no number, a wait has none, and samples that were taken are no attempts that failed."""
-    unsure = (data.get("failure") or {}).get("error") == "Unsure"
-    attempt = 0 if unsure else int(data.get("attempt") or 0)
+    sampled = (data.get("failure") or {}).get("error") in ("Unsure", "Fail")
+    attempt = 0 if sampled else int(data.get("attempt") or 0)
     return f" on attempt {attempt}" if attempt > 1 else ""
 
 

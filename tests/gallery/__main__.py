@@ -1,7 +1,7 @@
 """`python -m tests.gallery`: takes the pictures in this folder anew, from the real console on a real demo.
 
-Nothing is posed: a demo plays `stage-regression`, its gates are answered through the command line, and each picture is
-what the console shows at that moment, connected to that engine.
+Nothing is posed: a demo plays `stage-regression`, its gates are answered through the command line, another begins `hotfix`
+and its engine weighs what can be done; each picture is what the console shows at that moment, connected to that engine.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from tests.e2e.installation import Installation  # noqa: E402
 HERE = Path(__file__).parent
 SIZE = (100, 30)
 SPEED = 3000
+CALM = 300
+"""Slow enough that the incident is young in its picture."""
 PATIENCE_S = 120.0
 
 
@@ -70,6 +72,9 @@ def take(folder: Path) -> None:
             _until(lambda: made.json("rollouts", "show", run)["rollout"]["state"] == "paused")
             asyncio.run(_picture(home, f"rollout {run}", "ana", "roll back:", folder / "rollout.svg"))
             asyncio.run(_picture(home, "", "ana", "WHAT NEEDS ME", folder / "watch.svg"))
+            made.json("demo", "--scenario", "hotfix", "--detach", "--speed", str(CALM))
+            incident = _until(lambda: made.json("incidents", "ls"))[0]["id"]
+            asyncio.run(_picture(home, f"incident {incident}", "ivo", "nothing is done yet", folder / "incident.svg"))
         finally:
             made.stop()
 
