@@ -28,7 +28,8 @@ def _decided(facts: dict[str, Any]) -> None:
 def _executed(facts: dict[str, Any]) -> None:
     (option, state, done), *more = facts["waves"]
     assert not more and option == "rollback" and state == "done except" and done == facts["options"]["rollback"][0]
-    assert set(facts["left"]) == set(facts["blocked"])
+    # a robot that was away when the cohort was frozen, and came back, is left as well: nobody decided about it
+    assert set(facts["blocked"]) <= set(facts["left"]) <= set(facts["blocked"]) | set(facts["unsure"])
     mended = {name for name, version in facts["after"].items() if version == "4.7.3"}
     assert len(mended) == done and all(version == "4.8.1" for version in facts["before"].values())
     assert set(facts["touched"]) <= set(facts["before"]), "nobody else was touched"
@@ -41,7 +42,8 @@ def _owed(document: dict[str, Any], facts: dict[str, Any]) -> None:
     assert set(facts["holds"].values()) == {"released"} and len(facts["holds"]) == 3
     assert facts["clocks"] == [["cra-early", True, "ivo"]]
     owed = sorted(line.split()[0] for line in facts["follow_ups"])
-    assert owed == ["capture", "case", "case", "case", "problem", "regression_case", "safety_note"]
+    cases = ["case"] * len(facts["left"])
+    assert owed == ["capture", *cases, "problem", "regression_case", "safety_note"]
     assert all(line.endswith("filed") for line in facts["follow_ups"])
     assert document["records"]["incident"] == {"closed": 1}
     assert document["records"]["evidence"].get("held", 0) >= 2
