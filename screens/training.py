@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from msgspec.structs import replace
 from textual.app import ComposeResult
 
@@ -18,6 +20,7 @@ from screens.widgets.text import Page
 
 OVER = ("succeeded", "failed", "cancelled")
 KEPT = 2_000
+LONG = 4_000
 """Lines of the log that are held; the whole of it stands in the vault."""
 TAIL = -32_768
 
@@ -172,5 +175,23 @@ def facts(t: TrainingView, now: float, cells: int) -> list[Line]:
 
 
 def log_lines(lines: list[str]) -> list[Line]:
-    """What a program writes is not trusted: each line cleaned and cut."""
-    return [[clean(line, 400)] for line in lines] or [[("Nothing was said yet.", "muted")]]
+    """What a program writes is not trusted: each line said in words where it is a report, cleaned and cut."""
+    return [[clean(spoken(line), 400)] for line in lines] or [[("Nothing was said yet.", "muted")]]
+
+
+def spoken(line: str) -> str:
+    """A report (`{"event": "progress", "done": 3, "of": 24, ...}`) as `progress 3/24 epochs  loss 0.007`; else the line itself."""
+    try:
+        said = json.loads(line) if line.startswith("{") and len(line) < LONG else None
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict) or not isinstance(said.get("event"), str):
+        return line
+    words = [said.pop("event")]
+    if "done" in said and "of" in said:
+        words[0] += f" {said.pop('done')}/{said.pop('of')} {said.pop('unit', '')}".rstrip()
+    for name, value in said.items():
+        words.append(
+            f"{name.replace('_', ' ')} {value:.4g}" if isinstance(value, float) else f"{name.replace('_', ' ')} {value}"
+        )
+    return "  ".join(words)

@@ -30,6 +30,7 @@ from engine.contract.gates import GateDetail, GateSummary
 from screens import label
 from screens.acts import act
 from screens.confirm import Confirm
+from screens.training import spoken
 from tests.fakes import FakeClient
 
 CELLS = (("jam recovery", (19, 20, 24)), ("bin-pick night", (26, 7, 11)), ("bin-pick day", (48, 31, 22)))
@@ -247,7 +248,14 @@ async def test_a_training_shows_its_log_cleaned(at) -> None:
     async with at("data", client=held()) as desk:
         desk.console.open("training", "T-3")
         await desk.settle()
-        assert "checkpoint cdcdcd" in desk.text and "epochs" in desk.text and '"done":24' in desk.text
+        assert "checkpoint cdcdcd" in desk.text and "epochs" in desk.text and "progress  done 24" in desk.text
         assert "\x1b" not in desk.text
         await desk.press("X")
         assert "it is succeeded" in desk.text
+
+
+def test_reports_of_a_program_are_said_in_words_and_the_rest_as_it_is() -> None:
+    report = '{"event":"progress","done":3,"of":24,"unit":"epochs","what":"training","val_loss":0.0068794}'
+    assert spoken(report) == "progress 3/24 epochs  what training  val loss 0.006879"
+    for line in ("plain words", "{broken", "[1]", '{"no": "event"}', '{"event": 3}', '{"a":' * 600):
+        assert spoken(line) == line
