@@ -47,7 +47,7 @@ acts.register(
 COLUMNS = (
     Column("", 1),
     Column("expires", 11),
-    Column("question", 26, grow=3),
+    Column("question", 34, grow=4),
     Column("seats", 5, align="right"),
     Column("may I", 10, grow=2),
     Column("claimed", 8, optional=1),

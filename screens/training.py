@@ -20,8 +20,9 @@ from screens.widgets.text import Page
 
 OVER = ("succeeded", "failed", "cancelled")
 KEPT = 2_000
-LONG = 4_000
 """Lines of the log that are held; the whole of it stands in the vault."""
+LONG = 4_000
+"""A line longer than this is shown as it is, not read."""
 TAIL = -32_768
 
 acts.register(
