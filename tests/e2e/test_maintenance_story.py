@@ -64,7 +64,7 @@ def test_a_case_is_filed_repaired_and_its_robot_given_back_by_keys(home: Install
     operator.becomes("cy")
     keys = Keys(operator)
     keys.press("0")
-    operator.sees("P2 1")
+    operator.sees("1 P2")
     keys.press("+")
     operator.sees("File a case")
     keys.type(robot["id"])
