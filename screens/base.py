@@ -93,9 +93,14 @@ class QScreen(Screen[Any], inherit_bindings=False):
 
     @classmethod
     def everywhere(cls) -> tuple[str, ...]:
-        """The acts of the console that have their keys here."""
-        digits = tuple(name for name in acts.ROOTS if acts.act(name).key.isdigit()) if cls.OWN_DIGITS else ()
-        return tuple(name for name in EVERYWHERE if name not in digits)
+        """The acts of the console that have their keys here. A key the screen gives a meaning of its own has that alone;
+        what it would do elsewhere is still in the palette, and a root screen or a theme is a `:` word.
+        """
+        own = {key for name in cls.ACTS for key in acts.act(name).key.split(",")}
+        digits = {name for name in acts.ROOTS if acts.act(name).key.isdigit()} if cls.OWN_DIGITS else set()
+        return tuple(
+            name for name in EVERYWHERE if name not in digits and not own.intersection(acts.act(name).key.split(","))
+        )
 
     # -- what a screen overrides --------------------------------------------------------------------------------
 

@@ -335,8 +335,8 @@ class SnapshotScreen(QScreen):
 
 
 acts.register(
-    Act("session.exclude", "z", "leave out", target="session", level=Level.CHANGE, command="session.exclude", help="Leave it out of the next freeze", fields=(Field("reason", "Why?", required=True),), order=0),
-    Act("session.include", "z", "take back", target="session", level=Level.CHANGE, command="session.include", help="Take it back; the rule decides again", fields=(Field("reason", "Why?"),), order=0),
+    Act("session.exclude", "z", "leave out", target="session", level=Level.CHANGE, command="session.exclude", cli="qd data sessions exclude {id} --reason TEXT", help="Leave it out of the next freeze", fields=(Field("reason", "Why?", required=True),), order=0),
+    Act("session.include", "z", "take back", target="session", level=Level.CHANGE, command="session.include", cli="qd data sessions include {id} --reason TEXT", help="Take it back; the rule decides again", fields=(Field("reason", "Why?"),), order=0),
 )  # fmt: skip
 
 

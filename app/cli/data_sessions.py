@@ -102,6 +102,30 @@ def quarantine(session: Session, *, name: str, reason: str, dry_run: bool, ident
 @sessions.command()
 @click.argument("name", metavar="SESSION")
 @click.option("--reason", required=True, help="Why; it is recorded.")
+@_DRY
+@_ID
+@options
+def exclude(session: Session, *, name: str, reason: str, dry_run: bool, ident: str) -> None:
+    """Leave a session out of the next freeze."""
+    answer = session.command("session.exclude", name, {"reason": reason}, preview=dry_run, id=ident)
+    session.done(answer, f"{plain.clean(name)} is left out")
+
+
+@sessions.command()
+@click.argument("name", metavar="SESSION")
+@click.option("--reason", default="", help="Why; it is recorded.")
+@_DRY
+@_ID
+@options
+def include(session: Session, *, name: str, reason: str, dry_run: bool, ident: str) -> None:
+    """Take a session back in; the rule decides again."""
+    answer = session.command("session.include", name, {"reason": reason}, preview=dry_run, id=ident)
+    session.done(answer, f"{plain.clean(name)} may be used again")
+
+
+@sessions.command()
+@click.argument("name", metavar="SESSION")
+@click.option("--reason", required=True, help="Why; it is recorded.")
 @click.option("--profile", default="", help="Judge it by this validation profile.")
 @_DRY
 @_ID

@@ -109,10 +109,10 @@ def _begun(
         robots=pattern.robots if pattern else robots,
         plays=name,
     )
-    attach.ensure(home)
-    if pattern is None:
-        return here, _rollout(home, here)
     try:
+        attach.ensure(home)
+        if pattern is None:
+            return here, _rollout(home, here)
         pattern.begin(Stage(home, here))
     except BaseException:
         world.end(home)  # half a story is none

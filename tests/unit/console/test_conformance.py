@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib
 import inspect
 import textwrap
 from pathlib import Path
@@ -26,23 +27,22 @@ from app.frames import CroppedUpdate
 from screens import acts
 from screens.acts import REGISTRY, Level
 from screens.base import QScreen
-from screens.fleet import FleetScreen
-from screens.gate import GateScreen
-from screens.gates import GatesScreen
-from screens.rollout import RolloutScreen
-from screens.rollouts import RolloutsScreen
-from screens.run import RunScreen
+from screens.places import PLACES, THINGS
 from screens.runs import RunsScreen
-from screens.watch import WatchScreen
 from screens.widgets.line import Lines
 from screens.widgets.line_table import LineTable
 from screens.widgets.text import Page
 from tests.fakes import FakeClient
 
 ROOT = Path(__file__).resolve().parents[3]
-SCREENS = (
-    WatchScreen, RunsScreen, RunScreen, GatesScreen, GateScreen, RolloutsScreen, RolloutScreen, FleetScreen,
-)  # fmt: skip
+SCREENS = list(
+    dict.fromkeys(
+        getattr(importlib.import_module(name.partition(":")[0]), name.partition(":")[2])
+        for name in (*(place.screen for place in PLACES), *(thing.screen for thing in THINGS))
+        if name
+    )
+)
+"""Every screen there is a way to."""
 OVERRIDDEN = {
     "compose", "on_mount", "on_unmount", "on_event", "on_resize", "on_click", "render_line", "get_default_screen",
     "get_line_filters", "watch_theme", "watch_scroll_y", "watch_has_focus", "_handle_exception", "_display", "refresh",
