@@ -143,7 +143,7 @@ def _all_captured(stage: Stage) -> None:
         sessions = {case.session for case in rows if case.session}
         return len(sessions) >= 12 and all(case.state != "detected" for case in rows)
 
-    stage.until(done, "every window kept", 90)
+    stage.until(done, "every window kept", 180)
 
 
 def _triaged(stage: Stage) -> dict[str, int]:

@@ -222,8 +222,9 @@ def test_an_operator_starts_a_workflow_with_a_form_and_walks_its_thread(home: In
         terminal.type(":workflows maker")
         terminal.press("Enter")
         terminal.wait("shop.asked")
+        time.sleep(2)  # the filter's row is chosen a moment after the list is narrowed
         terminal.press("+")
-        terminal.wait("Start Maker")
+        terminal.wait("Start Maker", 40)
         terminal.type("bowl")
         terminal.press("C-s")
         terminal.wait(r"run-\d+ . completed", 30)
