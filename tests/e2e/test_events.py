@@ -234,7 +234,7 @@ def test_an_operator_starts_a_workflow_with_a_form_and_walks_its_thread(home: In
         terminal.press("Right", "e")
         terminal.wait("What became of it")
         terminal.press("Escape", "Escape", "Escape", "F4")
-        terminal.wait(r"\d+ events, \d+ runs? opened")
+        terminal.wait(r"\d+ events?, \d+ runs? opened")
         terminal.press("o")
         terminal.wait("STARTS")
     finally:
