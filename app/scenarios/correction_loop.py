@@ -47,8 +47,10 @@ def begin(stage: Stage) -> None:
     usual = _made(stage, "usual", version=OLD, count=16, robots=4, interventions=0, start=today - DAY, salt=1)
     few = _made(stage, "few", version=OLD, count=2, robots=2, interventions=1, start=today - DAY + HOUR, salt=2)
     new = _made(stage, "new", version=NEW, count=12, robots=4, interventions=1, causes=CAUSES, start=today, salt=3)
-    for made in (usual, few, new):
+    for made in (usual, few):
         stage.do("lea", "session.add", args={"folder": made["folder"], "dataset": DATASET})
+    stage.until(lambda: len(stage.records("session", SessionView)) >= 18, "yesterday's sessions", 90)
+    stage.do("lea", "session.add", args={"folder": new["folder"], "dataset": DATASET})
 
 
 def play(stage: Stage) -> Mapping[str, Any]:

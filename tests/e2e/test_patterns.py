@@ -6,9 +6,7 @@ What each must show stands in `pattern_<name>.py` beside this file: `check(docum
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -36,22 +34,12 @@ KINDS = {
 """Kinds of gates that people answer in each."""
 
 
-def _played(home: Installation, scenario: str) -> dict[str, Any]:
-    """A story that ran out of its time (exit 3: what it waited for did not come) is played once more: machines are busy."""
-    words = ("demo", "--headless", "--scenario", scenario, "--seed", "7")
-    first = home.run(*words, "--json", timeout=420)
-    if first.returncode == 0:
-        return dict(json.loads(first.stdout))
-    assert first.returncode == 3, f"exit {first.returncode}\n{first.stdout[-2000:]}\n{first.stderr[-2000:]}"
-    return dict(home.json(*words, timeout=420))
-
-
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("scenario", list(PATTERNS))
 def test_it_ends_as_the_pattern_demands(scenario: str, tmp_path: Path) -> None:
     home = Installation(tmp_path / "home")
     try:
-        document = _played(home, scenario)
+        document = home.json("demo", "--headless", "--scenario", scenario, "--seed", "7", timeout=420)
         module = importlib.import_module(f"tests.e2e.pattern_{scenario.replace('-', '_')}")
         if hasattr(module, "afterwards"):
             assert home.run("engine", "start").returncode == 0

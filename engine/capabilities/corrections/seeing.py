@@ -228,9 +228,21 @@ async def _spike(
     start = bounds_of(session)[0] // length * length
     stretches = [stretch(one, components) for one in {one.id: one for one in [*same_site, session]}.values()]
     found = rates.spike(stretches, version=version, site=session.site, start=start, end=start + length, policy=policy)
+    id_ = f"SPK-{_short(version)}-{_short(session.site)}-{int(start)}"
+    told = await context.records.get("spike", id_)
+    if (
+        told is not None
+    ):  # a spike that was told stands: sessions that come in late belong to it, whatever they do to the sum
+        return {
+            "id": id_,
+            "k": told.k,
+            "expected": told.expected,
+            "says": told.says,
+            "version": version,
+            "site": session.site,
+        }
     if not found.alarm:
         return None
-    id_ = f"SPK-{_short(version)}-{_short(session.site)}-{int(start)}"
     data = {
         "spike": id_, "version": version, "site": session.site, "window_start": start, "k": found.k,
         "expected": round(found.expected, 4), "p": found.p, "e": found.e, "says": found.says, "cluster": "",
@@ -243,9 +255,7 @@ async def _spike(
         "expected": found.expected, "p": found.p, "e": found.e, "exposure_h": found.exposure_h, "says": found.says,
         "baseline_n": found.baseline_n, "baseline_h": found.baseline_h, "region": session.region,
     }  # fmt: skip
-    if await context.records.get("spike", id_) is None:
-        emit = (Emit("qd.intervention.spike", data, id_),) if tell else ()
-        await _once(context, "spike", id_, fields, emit)
+    await _once(context, "spike", id_, fields, (Emit("qd.intervention.spike", data, id_),) if tell else ())
     return {
         "id": id_,
         "k": found.k,
