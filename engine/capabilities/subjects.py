@@ -21,7 +21,10 @@ from engine.capabilities.ports import Action, Clock
 from engine.capabilities.reads import Read
 from engine.contract.records import EvidenceView
 
-SUBJECTS = ("events", "rollout", "data", "models", "incidents", "corrections", "cases", "fleet", "access")
+SUBJECTS = (
+    "events", "rollout", "data", "models", "incidents", "corrections", "cases", "fleet", "access", "systems", "tickets", "alerts",
+    "registry", "labelling", "objects", "gateways", "notices", "decisions", "hooks",
+)  # fmt: skip
 
 EVIDENCE = Entity(
     kind="evidence",

@@ -1,0 +1,1 @@
+"""Alerts of the alert manager, and silences with an owner and an end."""

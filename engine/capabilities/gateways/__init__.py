@@ -1,0 +1,1 @@
+"""Fleet gateways over SSH: looked at, run on, opened with a grant, recorded."""

@@ -1,0 +1,1 @@
+"""Labelling systems: label tasks go there and people's answers come back."""

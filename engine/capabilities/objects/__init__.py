@@ -1,0 +1,1 @@
+"""Object stores: files go there and come back by digest."""

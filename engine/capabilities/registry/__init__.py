@@ -1,0 +1,1 @@
+"""Model registries: what we release is registered there, and what appears there is noticed."""

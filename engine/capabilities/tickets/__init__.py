@@ -1,0 +1,1 @@
+"""Tickets and pages in other people's systems: opened, kept in step with cases, never silently overwritten."""
