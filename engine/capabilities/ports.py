@@ -91,6 +91,16 @@ class Param(Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str = ""
 
 
+def required(**types: str) -> dict[str, Param]:
+    """Parameters that must be given, name=type."""
+    return {name: Param(type=kind) for name, kind in types.items()}  # type: ignore[arg-type]
+
+
+def optional(**types: str) -> dict[str, Param]:
+    """Parameters that may be left out (all outputs are such), name=type."""
+    return {name: Param(type=kind, required=False) for name, kind in types.items()}  # type: ignore[arg-type]
+
+
 class Action(Struct, frozen=True, kw_only=True):
     """A named action. `effect` is its default; `reads_back` says that it honours `context.in_doubt`."""
 

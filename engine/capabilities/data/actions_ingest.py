@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from engine.capabilities.ports import Action, Context, Param
+from engine.capabilities.ports import Action, Context, Param, optional
 
 Json = Any
 
@@ -21,19 +21,15 @@ def _lazily(name: str) -> Callable[[Context, dict[str, Json]], Awaitable[Json]]:
     return run
 
 
-def _params(**types: str) -> dict[str, Param]:
-    return {name: Param(type=kind, required=False) for name, kind in types.items()}  # type: ignore[arg-type]
-
-
-_JUDGED = _params(
+_JUDGED = optional(
     session="string", state="string", verdict="string", findings="integer", fails="integer", worst="string", code="string",
     report="string", repairs="integer", lost_s="number",
 )  # fmt: skip
-_TAKEN = _JUDGED | _params(
+_TAKEN = _JUDGED | optional(
     digest="string", format="string", duration_s="number", bytes="integer", duplicate_of="string", robot="string", site="string",
     known="boolean",
 )  # fmt: skip
-_REF = {"ref": Param(type="object", description="One of data.discover's")} | _params(
+_REF = {"ref": Param(type="object", description="One of data.discover's")} | optional(
     campaign="string", dataset="string"
 )
 _SESSION = {"session": Param(type="string", description="A session's id")}
@@ -44,8 +40,8 @@ def actions() -> Mapping[str, Action]:
     listed = (
         Action(
             name="data.discover", run=_lazily("discover"), effect="read", description="What recordings a folder holds.",
-            inputs=_params(folder="string", uri="string", campaign="string", dataset="string", robot="string", site="string"),
-            outputs=_params(
+            inputs=optional(folder="string", uri="string", campaign="string", dataset="string", robot="string", site="string"),
+            outputs=optional(
                 found="array", count="integer", bytes="integer", skipped="array", skipped_count="integer", folder="string"
             ),
         ),
@@ -55,27 +51,27 @@ def actions() -> Mapping[str, Action]:
         ),
         Action(
             name="data.validate", run=_lazily("validate"), description="Judges one session against the validation profile.",
-            inputs=_SESSION | _params(profile="string"), outputs=_JUDGED,
+            inputs=_SESSION | optional(profile="string"), outputs=_JUDGED,
         ),
         Action(
             name="data.repair", run=_lazily("repair"), description="Mends what can be mended, and judges again.",
-            inputs=_SESSION | _params(profile="string"), outputs=_JUDGED,
+            inputs=_SESSION | optional(profile="string"), outputs=_JUDGED,
         ),
         Action(
             name="data.take", run=_lazily("take"), description="One recording from file to verdict.", inputs=_REF, outputs=_TAKEN,
         ),
         Action(
             name="data.intake", run=_lazily("intake"), description="A whole folder of recordings, one after the other.",
-            inputs={"folder": Param(type="string")} | _params(campaign="string", dataset="string", robot="string", site="string"),
-            outputs=_params(
+            inputs={"folder": Param(type="string")} | optional(campaign="string", dataset="string", robot="string", site="string"),
+            outputs=optional(
                 sessions="array", quarantined="array", duplicates="integer", counts="object", bytes="integer", seconds="number",
                 worst="string", skipped="array", folder="string",
             ),
         ),
         Action(
             name="data.quarantine", run=_lazily("quarantine"), description="Sets a session aside, with the reason.",
-            inputs=_SESSION | {"reason": Param(type="string")} | _params(code="string"),
-            outputs=_params(session="string", state="string", code="string"),
+            inputs=_SESSION | {"reason": Param(type="string")} | optional(code="string"),
+            outputs=optional(session="string", state="string", code="string"),
         ),
     )  # fmt: skip
     return {action.name: action for action in listed}

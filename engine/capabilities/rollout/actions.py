@@ -8,7 +8,18 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from engine.capabilities.ports import Action, ActionError, Context, Fleet, InDoubt, InstallReport, Param, Robot, Updates
+from engine.capabilities.ports import (
+    Action,
+    ActionError,
+    Context,
+    Fleet,
+    InDoubt,
+    InstallReport,
+    Param,
+    Robot,
+    Updates,
+    optional,
+)
 from engine.capabilities.rollout import planning, undo
 from engine.capabilities.rollout.claims import claimed
 from engine.capabilities.rollout.eligibility import incompatibility, offline, rollback_refusal
@@ -330,11 +341,7 @@ _MEASURED = _STAGE | {
 }
 
 
-def _params(**types: str) -> dict[str, Param]:
-    return {name: Param(type=kind, required=False) for name, kind in types.items()}  # type: ignore[arg-type]
-
-
-_SAMPLE = _params(
+_SAMPLE = optional(
     stage="string", at="number", verdict="object", signals="array", coverage="number", coverage_ok="boolean", exposure_h="number",
     exposure_needed_h="number", worst="string", dispersion="any", permutation_p="any", control="string", soak_until="number",
     extension_s="number", robots="integer", controls="array", series="array",
@@ -351,7 +358,7 @@ def actions() -> Mapping[str, Action]:
                 "plan": Param(type="object", required=False), "only": Param(type="array", required=False),
                 "away_from": Param(type="string", required=False), "incident": Param(type="string", required=False),
             },
-            outputs=_params(
+            outputs=optional(
                 digest="string", size="integer", stage_count="integer", frozen_at="number", cohort="object", stages="array", rest="object",
                 signoff_s="number", where="object", exclusions="array", excluded="integer", summary="object", plan="object",
             ),
@@ -359,16 +366,16 @@ def actions() -> Mapping[str, Action]:
         Action(
             name="rollout.authority", run=authority, effect="read", description="Whether an incident's decision covers exactly this.",
             inputs={"incident": Param(type="string"), "version": Param(type="string"), "only": Param(type="array", required=False)},
-            outputs=_params(incident="string", gate="string", by="array", digest="string", away_from="string", break_glass="boolean"),
+            outputs=optional(incident="string", gate="string", by="array", digest="string", away_from="string", break_glass="boolean"),
         ),
         Action(
             name="rollout.clear", run=clear, effect="read", description="Whether an incident or a revocation still forbids the version.",
-            inputs={"version": Param(type="string")}, outputs=_params(clear="boolean", at="number"),
+            inputs={"version": Param(type="string")}, outputs=optional(clear="boolean", at="number"),
         ),
         Action(
             name="rollout.preflight", run=preflight, effect="read", description="Checks every robot, its way back included.",
             inputs={"cohort": Param(type="object", description="freeze's output"), "incident": Param(type="string", required=False)},
-            outputs=_params(
+            outputs=optional(
                 ok="boolean", checked="integer", ready="integer", later="object", problems="array", problem_count="integer",
                 rollback="object", blocked="array", at="number", owner="object", cohort="string",
             ),
@@ -376,12 +383,12 @@ def actions() -> Mapping[str, Action]:
         Action(
             name="rollout.dispatch", run=dispatch, effect="read", description="Resolves again; any difference to what was signed stops.",
             inputs=_STAGE | {"selector": Param(type="string"), "exclude": Param(type="array", required=False)},
-            outputs=_params(stage="string", robots="integer", targets_digest="string", at="number", blocked="array"),
+            outputs=optional(stage="string", robots="integer", targets_digest="string", at="number", blocked="array"),
         ),
         Action(
             name="rollout.advance", run=advance, description="Tells eligible robots to install and reads where each stands.",
             inputs=_STAGE | {"before": Param(required=False), "earlier": Param(required=False), "retried": Param(required=False)},
-            outputs=_params(
+            outputs=optional(
                 stage="string", at="number", started="number", finished="boolean", verdict="object", counts="object", changes="array",
                 robots="object", settle_until="number", waits="array", sent="integer", failed="array", timed_out="array",
             ),
@@ -396,25 +403,25 @@ def actions() -> Mapping[str, Action]:
         ),
         Action(
             name="rollout.pause", run=pause, description="Withdraws what has not begun.", inputs=_STAGE,
-            outputs=_params(
+            outputs=optional(
                 stage="string", owner="boolean", stopped="array", running="array", concerned="integer", worst_s="number",
                 split="array", at="number", limits="string",
             ),
         ),
         Action(
             name="rollout.retry", run=retry, description="Lets robots whose install failed try again.", inputs=_STAGE,
-            outputs=_params(robots="array", at="number"),
+            outputs=optional(robots="array", at="number"),
         ),
         Action(
             name="rollout.revert", run=revert, description="Brings a stage's robots back to what they ran.", inputs=_STAGE,
-            outputs=_params(
+            outputs=optional(
                 stage="string", restored="array", blocked="array", unreachable="array", stopped="array", at="number", took_s="number"
             ),
         ),
         Action(
             name="rollout.finish", run=finish, effect="read", description="Where every robot stands, by its own word.",
             inputs={"cohort": Param(type="object"), "cause": Param(type="string", required=False)},
-            outputs=_params(ending="string", counts="object", exceptions="array", exception_count="integer", cause="string", at="number"),
+            outputs=optional(ending="string", counts="object", exceptions="array", exception_count="integer", cause="string", at="number"),
         ),
     )  # fmt: skip
     return {action.name: action for action in listed}
