@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from app import plain
-from app.cli.session import REFUSED, Session, end, options, part, risky
+from app.cli.session import DRY_RUN, ONCE, REFUSED, Session, end, options, part, risky
 from engine.contract.access import (
     ACTIONS,
     FINDINGS,
@@ -51,8 +51,6 @@ def access() -> None:
     """Access requests, grants, leases."""
 
 
-_ID = click.option("--id", "ident", default="", help="Idempotence: the same id is done once.")
-_DRY = click.option("--dry-run", is_flag=True, help="Say what would happen.")
 _REASON = click.option("--reason", default="", help="Why; it is recorded.")
 _KEY = click.option(
     "--key", "key", type=click.Path(path_type=Path), help="Your public SSH key (id.pub); it gets a certificate."
@@ -206,8 +204,8 @@ def _used(grant: Grant) -> str:
 @click.option("--transform", type=click.Choice(["blurred", "derived"]), help="Take less of it.")
 @click.option("--class", "classes", multiple=True, help="A data class it also has: can only be added.")
 @_KEY
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def request_(session: Session, *, key: Path | None, dry_run: bool, ident: str, **given: Any) -> None:
     """Ask for access to robots or their data."""
@@ -236,8 +234,8 @@ def _key(path: Path | None) -> dict[str, Json]:
 def _simple(name: str, verb: str, says: str, done: str, *parameters: Any, kind: str = "request") -> None:
     """A verb on one request or grant."""
 
-    @_DRY
-    @_ID
+    @DRY_RUN
+    @ONCE
     @options
     def command(
         session: Session, *, target: str, dry_run: bool, ident: str, key: Path | None = None, **args: Any
@@ -288,7 +286,7 @@ _simple(
 @access.command("answer")
 @click.argument("request")
 @click.option("--take/--decline", "accept", required=True, help="Take what was offered, or stay with what was asked.")
-@_ID
+@ONCE
 @options
 def answer_(session: Session, *, request: str, accept: bool, ident: str) -> None:
     """Answer an offer of something less intrusive."""
@@ -320,7 +318,7 @@ def review(session: Session, *, request: str, finding: str, follow_up: str, rati
 @access.command("remove")
 @click.argument("person")
 @click.option("--reason", required=True)
-@_ID
+@ONCE
 @options
 def remove(session: Session, *, person: str, reason: str, ident: str) -> None:
     """Somebody left: end everything they hold."""
@@ -337,8 +335,8 @@ def remove(session: Session, *, person: str, reason: str, ident: str) -> None:
 @_KEY
 @click.option("--phrase", default="", help="The typed phrase, when it can't be typed here.")
 @click.option("--yes", is_flag=True, help="Take the phrase as it is now.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def breakglass(
     session: Session,
@@ -407,7 +405,7 @@ def replay(session: Session, request: str) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="The archive to write; it holds its signed manifest."
 )
-@_ID
+@ONCE
 @options
 def fetch(session: Session, *, grant: str, out: Path, ident: str) -> None:
     """Fetch what was exported: once, by the person it was made for."""

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from app import plain
-from app.cli.session import Session, end, options, part
+from app.cli.session import DRY_RUN, ONCE, Session, end, options, part
 from engine.contract.cases import CASE_OVER, HOLD_REASONS, CaseDetail, CaseQueue, Clock, ProblemView
 from engine.contract.common import CommandAnswer, Json
 
@@ -21,10 +21,6 @@ USAGE = 2
 @click.group()
 def cases() -> None:
     """Maintenance cases: list, show, open, claim, work on, resolve; problems."""
-
-
-_ID = click.option("--id", "ident", default="", help="Idempotence: the same id is done once.")
-_DRY = click.option("--dry-run", is_flag=True, help="Say what would happen.")
 
 
 @cases.command("ls")
@@ -132,8 +128,8 @@ def _clock_line(clock: Clock) -> str:
 @click.option("--safety", is_flag=True, help="It is about safety: the robot leaves dispatch at once.")
 @click.option("--mode", default="", help="Failure mode, if it is known.")
 @click.option("--ref", default="", help="A ticket or work order elsewhere.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def open_(session: Session, *, robot: str, symptom: str, dry_run: bool, ident: str, **more: Any) -> None:
     """File a case: one more report of a fault that is known joins its case."""
@@ -149,8 +145,8 @@ def open_(session: Session, *, robot: str, symptom: str, dry_run: bool, ident: s
 def _simple(name: str, says: str, done: str, *parameters: Any, verb: str = "") -> None:
     """A verb on one case whose arguments are its options."""
 
-    @_DRY
-    @_ID
+    @DRY_RUN
+    @ONCE
     @options
     def command(session: Session, *, case: str, dry_run: bool, ident: str, **given: Any) -> None:
         args = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
@@ -220,7 +216,7 @@ _simple("takeout", "Take its robot out of service, at once.", "keeps its robot o
 @click.argument("case")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", default="", help="How to call it (default: the file's name).")
-@_ID
+@ONCE
 @options
 def attach(session: Session, *, case: str, file: Path, name: str, ident: str) -> None:
     """Keep a photo, a measurement, a confirmation with the case (at most 500 KB)."""
@@ -249,8 +245,8 @@ def problems(session: Session, state: str) -> None:
 
 
 def _on_problem(name: str, verb: str, says: str, done: str, *parameters: Any) -> None:
-    @_DRY
-    @_ID
+    @DRY_RUN
+    @ONCE
     @options
     def command(session: Session, *, problem: str, dry_run: bool, ident: str, **given: Any) -> None:
         answer: CommandAnswer = session.command(verb, problem, dict(given), preview=dry_run, id=ident)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from app import plain
-from app.cli.session import Session, options, risky
+from app.cli.session import DRY_RUN, ONCE, Session, options, risky
 from engine.contract.common import Json
 from engine.contract.corrections import (
     CAUSES,
@@ -24,8 +24,6 @@ from engine.contract.corrections import (
     SpikeView,
 )
 
-_ID = click.option("--id", "ident", default="", help="Idempotence: the same id is done once.")
-_DRY = click.option("--dry-run", is_flag=True, help="Say what would happen.")
 _REASON = click.option("--reason", default="", help="Why; it is recorded.")
 _WHY = click.option("--reason", required=True, help="Why; it is recorded.")
 OPEN = (
@@ -145,8 +143,8 @@ def sessions(session: Session, flagged: bool) -> None:
 @click.option("--zone", default="")
 @click.option("--severity", type=click.Choice(SEVERITIES), default="task_failure", show_default=True)
 @_REASON
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def open_(session: Session, *, dry_run: bool, ident: str, **args: Any) -> None:
     """Somebody took over from a robot: pin its window before it is overwritten."""
@@ -161,8 +159,8 @@ def open_(session: Session, *, dry_run: bool, ident: str, **args: Any) -> None:
 @click.option("--cause", type=click.Choice(CAUSES), default=None, help="Else as the rules suggest.")
 @click.option("--severity", type=click.Choice(SEVERITIES), default=None)
 @_REASON
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def triage(
     session: Session,
@@ -206,8 +204,8 @@ def _spans(file: str | None) -> list[Json]:
 @click.option("--gated-by", type=click.Choice(["human", "robot"]), default="human", show_default=True)
 @click.option("--failed-after", is_flag=True, help="The task did not succeed afterwards.")
 @click.option("--note", default="")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def annotate(
     session: Session, *, correction: str, quality: int, file: str | None, gated_by: str, failed_after: bool, note: str,
@@ -226,8 +224,8 @@ def annotate(
 @click.option("--quality", type=click.IntRange(1, 5), required=True)
 @click.option("--spans", "file", metavar="FILE", required=True, help="Phases as JSON, seconds from the takeover.")
 @click.option("--note", default="")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def settle(session: Session, *, correction: str, quality: int, file: str, note: str, dry_run: bool, ident: str) -> None:
     """Settle what two people see differently, as a third."""
@@ -245,7 +243,7 @@ def _plain(name: str, verb: str, says: str, done: str, reason: Any) -> None:
         told = answer.result.get("says", "") if isinstance(answer.result, dict) else ""
         session.done(answer, f"{plain.clean(correction)} {done}" + (f"\n{plain.clean(told)}" if told else ""))
 
-    corrections.command(name, help=says)(click.argument("correction")(reason(_DRY(_ID(command)))))
+    corrections.command(name, help=says)(click.argument("correction")(reason(DRY_RUN(ONCE(command)))))
 
 
 _plain(
@@ -261,8 +259,8 @@ _plain("maintenance", "correction.maintenance", "The hardware's fault: to mainte
 @corrections.command("continue")
 @click.argument("names", nargs=-1, required=True, metavar="CORRECTION...")
 @_REASON
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def continue_(session: Session, *, names: tuple[str, ...], reason: str, dry_run: bool, ident: str) -> None:
     """Go on with corrections whose run ended."""
@@ -279,8 +277,8 @@ def continue_(session: Session, *, names: tuple[str, ...], reason: str, dry_run:
 @_REASON
 @click.option("--phrase", default="", help="The typed phrase, when it can't be typed here.")
 @click.option("--yes", is_flag=True, help="Take the phrase as it is now.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def merge(
     session: Session, *, cluster: str, into: str, reason: str, phrase: str, yes: bool, dry_run: bool, ident: str
@@ -294,8 +292,8 @@ def merge(
 @corrections.command()
 @click.argument("cluster")
 @_REASON
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def gathered(session: Session, *, cluster: str, reason: str, dry_run: bool, ident: str) -> None:
     """Wait for no more of its like: its labels are reviewed once its clips are annotated."""
@@ -307,8 +305,8 @@ def gathered(session: Session, *, cluster: str, reason: str, dry_run: bool, iden
 @click.argument("cluster")
 @click.option("--version", required=True, help="The release that learnt from it, as session bills call it.")
 @_REASON
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def measure(session: Session, *, cluster: str, version: str, reason: str, dry_run: bool, ident: str) -> None:
     """Name the release to measure, where its lineage is not known here."""

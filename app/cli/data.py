@@ -12,12 +12,9 @@ from app import plain
 from app.cli.data_datasets import datasets
 from app.cli.data_labels import labels
 from app.cli.data_training import trainings
-from app.cli.session import REFUSED, Session, end, inputs, options, part, risky
+from app.cli.session import DRY_RUN, ONCE, REFUSED, Session, end, inputs, options, part, risky
 from engine.contract.common import Json
 from engine.contract.datasets import EpisodePage, SnapshotDiff, SnapshotProof, SnapshotView
-
-_ID = click.option("--id", "ident", default="", help="Idempotence: the same id is done once.")
-_DRY = click.option("--dry-run", is_flag=True, help="Say what would happen.")
 
 
 @click.group()
@@ -74,8 +71,8 @@ def show(session: Session, snapshot: str) -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--recipe", "pairs", multiple=True, metavar="NAME=VALUE", help="One value of the training recipe.")
 @click.option("--reason", default="", help="Why; it is recorded.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def build(session: Session, *, pairs: tuple[str, ...], dry_run: bool, ident: str, **args: Any) -> None:
     """Build the next snapshot of a dataset (and make the dataset, when it is new)."""
@@ -144,8 +141,8 @@ def verify(session: Session, snapshot: str) -> None:
 @click.argument("snapshot")
 @click.argument("sessions", nargs=-1, required=True)
 @click.option("--reason", default="", help="Why; it is recorded.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def admit(
     session: Session, *, snapshot: str, sessions: tuple[str, ...], reason: str, dry_run: bool, ident: str
@@ -159,8 +156,8 @@ def admit(
 @data.command()
 @click.argument("snapshot")
 @click.option("--reason", required=True, help="Why; it is recorded.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def enough(session: Session, *, snapshot: str, reason: str, dry_run: bool, ident: str) -> None:
     """End the labelling: what has no labels stays out, and is counted."""
@@ -173,8 +170,8 @@ def enough(session: Session, *, snapshot: str, reason: str, dry_run: bool, ident
 @click.option("--reason", required=True, help="Why; it is recorded.")
 @click.option("--phrase", default="", help="The typed phrase, when it can't be typed here.")
 @click.option("--yes", is_flag=True, help="Take the phrase as it is now.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def withdraw(
     session: Session, *, snapshot: str, reason: str, phrase: str, yes: bool, dry_run: bool, ident: str

@@ -8,12 +8,9 @@ from typing import Any
 import click
 
 from app import plain
-from app.cli.session import Session, inputs, options
+from app.cli.session import DRY_RUN, ONCE, Session, inputs, options
 from engine.contract.common import Json
 from engine.contract.datasets import DatasetView
-
-_ID = click.option("--id", "ident", default="", help="Idempotence: the same id is done once.")
-_DRY = click.option("--dry-run", is_flag=True, help="Say what would happen.")
 
 
 @click.group()
@@ -48,8 +45,8 @@ def ls(session: Session, state: str) -> None:
 @click.option("--licence", default="", help="Its licence.")
 @click.option("--consent", default="", help="Basis of recordings that name none, such as operator-consent.")
 @click.option("--reason", default="", help="Why; it is recorded.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def create(
     session: Session,
@@ -75,8 +72,8 @@ def create(
 @datasets.command()
 @click.argument("dataset")
 @click.option("--reason", required=True, help="Why; it is recorded.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def archive(session: Session, *, dataset: str, reason: str, dry_run: bool, ident: str) -> None:
     """Nothing more is built from it."""

@@ -9,11 +9,9 @@ from pathlib import Path
 import click
 
 from app import plain
-from app.cli.session import Session, options
+from app.cli.session import ONCE, Session, options
 from engine.contract.common import Json
 from engine.contract.datasets import AnnotationView, LabelTaskView
-
-_ID = click.option("--id", "ident", default="", help="Idempotence: the same id is done once.")
 
 
 @click.group()
@@ -65,7 +63,7 @@ def show(session: Session, task: str) -> None:
 
 @labels.command()
 @click.argument("task")
-@_ID
+@ONCE
 @options
 def claim(session: Session, task: str, ident: str) -> None:
     """Take a task."""
@@ -74,7 +72,7 @@ def claim(session: Session, task: str, ident: str) -> None:
 
 @labels.command()
 @click.argument("task")
-@_ID
+@ONCE
 @options
 def release(session: Session, task: str, ident: str) -> None:
     """Give a task back."""
@@ -88,7 +86,7 @@ def release(session: Session, task: str, ident: str) -> None:
 )
 @click.option("--file", "file", metavar="FILE", help="Labels as JSON: a list of {name, value, t0, t1} (- for stdin).")
 @click.option("--note", default="")
-@_ID
+@ONCE
 @options
 def submit(session: Session, *, task: str, given: tuple[str, ...], file: str | None, note: str, ident: str) -> None:
     """Hand labels in."""
@@ -111,7 +109,7 @@ def submit(session: Session, *, task: str, given: tuple[str, ...], file: str | N
 @click.argument("task")
 @click.option("--wrong", "wrong", multiple=True, type=click.IntRange(0), help="Place of a label that is wrong.")
 @click.option("--note", default="")
-@_ID
+@ONCE
 @options
 def audit(session: Session, *, task: str, wrong: tuple[int, ...], note: str, ident: str) -> None:
     """Say which of another person's labels are wrong (none, when all are right)."""

@@ -7,11 +7,8 @@ from pathlib import Path
 import click
 
 from app import plain
-from app.cli.session import Session, options, part
+from app.cli.session import DRY_RUN, ONCE, Session, options, part
 from engine.contract.sessions import SESSION_STATE, SessionFunnel, SessionReport, SessionView
-
-_ID = click.option("--id", "ident", default="", help="Idempotence: the same id is done once.")
-_DRY = click.option("--dry-run", is_flag=True, help="Say what would happen.")
 
 
 @click.group()
@@ -74,8 +71,8 @@ def show(session: Session, name: str) -> None:
 @click.option("--dataset", default="", help="The dataset they are meant for.")
 @click.option("--robot", default="", help="The robot they are said to be of.")
 @click.option("--site", default="", help="The site they are said to be from.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def add(session: Session, *, folder: str, dry_run: bool, ident: str, **given: str) -> None:
     """Take in every recording of a folder: MCAP files and LeRobot v3 datasets. The files stay where they are."""
@@ -90,8 +87,8 @@ def add(session: Session, *, folder: str, dry_run: bool, ident: str, **given: st
 @sessions.command()
 @click.argument("name", metavar="SESSION")
 @click.option("--reason", required=True, help="Why; it is recorded.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def quarantine(session: Session, *, name: str, reason: str, dry_run: bool, ident: str) -> None:
     """Set a recording aside."""
@@ -102,8 +99,8 @@ def quarantine(session: Session, *, name: str, reason: str, dry_run: bool, ident
 @sessions.command()
 @click.argument("name", metavar="SESSION")
 @click.option("--reason", required=True, help="Why; it is recorded.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def exclude(session: Session, *, name: str, reason: str, dry_run: bool, ident: str) -> None:
     """Leave a session out of the next freeze."""
@@ -114,8 +111,8 @@ def exclude(session: Session, *, name: str, reason: str, dry_run: bool, ident: s
 @sessions.command()
 @click.argument("name", metavar="SESSION")
 @click.option("--reason", default="", help="Why; it is recorded.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def include(session: Session, *, name: str, reason: str, dry_run: bool, ident: str) -> None:
     """Take a session back in; the rule decides again."""
@@ -127,8 +124,8 @@ def include(session: Session, *, name: str, reason: str, dry_run: bool, ident: s
 @click.argument("name", metavar="SESSION")
 @click.option("--reason", required=True, help="Why; it is recorded.")
 @click.option("--profile", default="", help="Judge it by this validation profile.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def release(session: Session, *, name: str, reason: str, profile: str, dry_run: bool, ident: str) -> None:
     """Have a recording that was set aside looked at again. What fails again is set aside again."""

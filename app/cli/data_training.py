@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from app import plain
-from app.cli.session import Session, options, part
+from app.cli.session import ONCE, Session, options, part
 from engine.contract.datasets import TrainingLog, TrainingView
 
-_ID = click.option("--id", "ident", default="", help="Idempotence: the same id is done once.")
 POLL_S = 0.5
 
 
@@ -83,7 +82,7 @@ def log(session: Session, training: str, follow: bool) -> None:
 
 def _verb(name: str, says: str, done: str, *more: Any) -> None:
     @click.argument("training")
-    @_ID
+    @ONCE
     @options
     def command(session: Session, *, training: str, ident: str, **args: Any) -> None:
         session.done(session.command(f"training.{name}", training, args, id=ident), f"{plain.clean(training)} {done}")

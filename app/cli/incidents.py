@@ -9,12 +9,10 @@ from typing import Any
 import click
 
 from app import plain
-from app.cli.session import Session, options, part, risky
+from app.cli.session import DRY_RUN, ONCE, Session, options, part, risky
 from engine.contract.common import CommandAnswer, Json
 from engine.contract.incidents import OPTION_KINDS, FollowUpView, HoldView, IncidentDetail, IncidentView, OptionRow
 
-_ID = click.option("--id", "ident", default="", help="Idempotence: the same id is done once.")
-_DRY = click.option("--dry-run", is_flag=True, help="Say what would happen.")
 _REASON = click.option("--reason", default="", help="Why; it is recorded.")
 _WHY = click.option("--reason", required=True, help="Why; it is recorded.")
 
@@ -148,8 +146,8 @@ def _when(t: float) -> str:
 @click.option("--selector", default="", help="key:value terms; empty means all that run the version.")
 @click.option("--robot", "robots", multiple=True, help="A robot that was part of it: it is held as it is.")
 @_REASON
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def declare(session: Session, *, title: str, dry_run: bool, ident: str, robots: tuple[str, ...], **given: Any) -> None:
     """Something is wrong. Rollouts of the version pause, robots leave dispatch, evidence is kept: at once."""
@@ -161,8 +159,8 @@ def declare(session: Session, *, title: str, dry_run: bool, ident: str, robots: 
 def _act(name: str, verb: str, says: str, said: str, *more: Callable[[Any], Any], target: str = "incident") -> None:
     """A verb that is done when it is asked for. `said` follows the target."""
 
-    @_DRY
-    @_ID
+    @DRY_RUN
+    @ONCE
     @options
     def command(session: Session, *, dry_run: bool, ident: str, **args: Any) -> None:
         about = args.pop(target.replace("-", "_"))
@@ -211,8 +209,8 @@ _act("release", "hold.release", "Ask for a hold's release; two other people deci
 @click.argument("robot")
 @click.option("--incident", default="", help="The incident it is about.")
 @_WHY
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def hold(session: Session, *, robot: str, incident: str, reason: str, dry_run: bool, ident: str) -> None:
     """A robot stays exactly as it is until two people release it; acts at once."""
@@ -248,8 +246,8 @@ def _risky(name: str, verb: str, says: str, done: str, *more: Callable[[Any], An
     @_WHY
     @click.option("--phrase", default="", help="The typed phrase, when it can't be typed here.")
     @click.option("--yes", is_flag=True, help="Take the phrase as it is now.")
-    @_DRY
-    @_ID
+    @DRY_RUN
+    @ONCE
     @options
     def command(
         session: Session, *, incident: str, phrase: str, yes: bool, dry_run: bool, ident: str, **args: Any

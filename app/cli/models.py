@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from app import plain
-from app.cli.session import Session, options, part, risky
+from app.cli.session import DRY_RUN, ONCE, Session, options, part, risky
 from engine.contract.common import CommandAnswer, Json
 from engine.contract.models import (
     ArtifactView,
@@ -23,8 +23,6 @@ from engine.contract.models import (
     Verified,
 )
 
-_ID = click.option("--id", "ident", default="", help="Idempotence: the same id is done once.")
-_DRY = click.option("--dry-run", is_flag=True, help="Say what would happen.")
 _YES = click.option("--yes", is_flag=True, help="Don't ask.")
 
 
@@ -106,8 +104,8 @@ def _k(value: float) -> str:
 @click.option("--baseline", default="", help="Digest to compare with (else what runs today).")
 @click.option("--safety-relevant", is_flag=True, help="It touches a safety function: two people approve.")
 @click.option("--notes", default="", help="Intended use and limits.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def register(session: Session, checkpoint: str, dry_run: bool, ident: str, **given: Any) -> None:
     """Take a checkpoint (a file, or sha256:… that is kept) to its release."""
@@ -172,9 +170,9 @@ def comparisons(session: Session, candidate: str) -> None:
 @click.argument("trial")
 @click.option("--reason", required=True, help="Why; it stays visible.")
 @click.option("--sort", type=click.Choice(["operator", "environment", "hardware", "protocol"]), default="operator")
-@_DRY
+@DRY_RUN
 @_YES
-@_ID
+@ONCE
 @options
 def exclude(session: Session, *, trial: str, reason: str, sort: str, dry_run: bool, yes: bool, ident: str) -> None:
     """Leave a trial out, with its reason; who was asked is asked again."""
@@ -186,8 +184,8 @@ def exclude(session: Session, *, trial: str, reason: str, sort: str, dry_run: bo
 @models.command()
 @click.argument("candidate")
 @click.option("--reason", default="", help="Why; it is recorded.")
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def more(session: Session, candidate: str, reason: str, dry_run: bool, ident: str) -> None:
     """More trials for what is undecided."""
@@ -203,7 +201,7 @@ def more(session: Session, candidate: str, reason: str, dry_run: bool, ident: st
 @click.option("--took", type=click.FloatRange(0), default=0.0, help="Seconds.")
 @click.option("--safety-event", default="", help="What must not have happened.")
 @click.option("--note", default="")
-@_ID
+@ONCE
 @options
 def enter(
     session: Session, *, candidate: str, number: int, outcome: str, took: float, ident: str, **given: Any
@@ -217,7 +215,7 @@ def enter(
 
 @models.command("hardware-done")
 @click.argument("candidate")
-@_ID
+@ONCE
 @options
 def hardware_done(session: Session, candidate: str, ident: str) -> None:
     """The order sheet is done."""
@@ -253,9 +251,9 @@ def verify(session: Session, artifact: str) -> None:
 @models.command()
 @click.argument("artifact")
 @click.option("--reason", required=True, help="Why; everybody concerned reads it.")
-@_DRY
+@DRY_RUN
 @_YES
-@_ID
+@ONCE
 @options
 def revoke(session: Session, *, artifact: str, reason: str, dry_run: bool, yes: bool, ident: str) -> None:
     """For good and at once: rollouts of it pause, nothing new starts with it."""
@@ -317,8 +315,8 @@ def _pack(p: PackView) -> str:
 
 @pack.command("add")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def pack_add(session: Session, file: Path, dry_run: bool, ident: str) -> None:
     """A new version of a pack from a JSON document."""
@@ -338,7 +336,7 @@ def pack_add(session: Session, file: Path, dry_run: bool, ident: str) -> None:
 @click.option("--task", required=True)
 @click.option("--seed", type=int, default=0)
 @click.option("--origin", required=True, help="The incident or correction it comes from.")
-@_ID
+@ONCE
 @options
 def pack_case(session: Session, *, name: str, case: str, task: str, seed: int, origin: str, ident: str) -> None:
     """The pack's next version, with one more case that has to hold."""
@@ -349,7 +347,7 @@ def pack_case(session: Session, *, name: str, case: str, task: str, seed: int, o
 
 @pack.command("lock")
 @click.argument("name")
-@_ID
+@ONCE
 @options
 def pack_lock(session: Session, name: str, ident: str) -> None:
     """From here on its content no longer changes (the first trial locks it, too)."""
@@ -359,7 +357,7 @@ def pack_lock(session: Session, name: str, ident: str) -> None:
 @pack.command("retire")
 @click.argument("name")
 @click.option("--reason", required=True)
-@_ID
+@ONCE
 @options
 def pack_retire(session: Session, name: str, reason: str, ident: str) -> None:
     """No new candidate is tried on it."""

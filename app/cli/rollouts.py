@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from app import plain
-from app.cli.session import Session, inputs, options, part, risky
+from app.cli.session import DRY_RUN, ONCE, Session, inputs, options, part, risky
 from engine.contract.common import CommandAnswer, Json
 from engine.contract.rollouts import Counts, RolloutDetail, RolloutPage
 
@@ -96,16 +96,14 @@ def start(session: Session, pairs: tuple[str, ...], file: str | None, dry_run: b
     session.done(answer, f"started {plain.clean(answer.target)}: qd rollouts show {plain.clean(answer.target)}")
 
 
-_ID = click.option("--id", "ident", default="", help="Idempotence: the same id is done once.")
-_DRY = click.option("--dry-run", is_flag=True, help="Say what would happen.")
 _REASON = click.option("--reason", default="", help="Why; it is recorded.")
 
 
 @rollouts.command()
 @click.argument("rollout")
 @_REASON
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def pause(session: Session, rollout: str, reason: str, dry_run: bool, ident: str) -> None:
     """Nothing new starts; acts at once."""
@@ -117,8 +115,8 @@ def pause(session: Session, rollout: str, reason: str, dry_run: bool, ident: str
 @click.argument("rollout")
 @click.option("--robot", "robots", multiple=True, help="These robots alone (else all).")
 @_REASON
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def hold(session: Session, *, rollout: str, robots: tuple[str, ...], reason: str, dry_run: bool, ident: str) -> None:
     """Leave everything (or some robots) exactly as it is; acts at once."""
@@ -131,8 +129,8 @@ def hold(session: Session, *, rollout: str, robots: tuple[str, ...], reason: str
 @click.argument("rollout")
 @click.option("--hours", type=float, required=True, help="How much longer to soak.")
 @_REASON
-@_DRY
-@_ID
+@DRY_RUN
+@ONCE
 @options
 def extend(session: Session, *, rollout: str, hours: float, reason: str, dry_run: bool, ident: str) -> None:
     """Soak longer before the verdict."""
@@ -147,8 +145,8 @@ def _risky(name: str, says: str, done: str, *more: Any) -> None:
     @_REASON
     @click.option("--phrase", default="", help="The typed phrase, when it can't be typed here.")
     @click.option("--yes", is_flag=True, help="Take the phrase as it is now.")
-    @_DRY
-    @_ID
+    @DRY_RUN
+    @ONCE
     @options
     def command(
         session: Session, *, rollout: str, phrase: str, yes: bool, dry_run: bool, ident: str, **args: Any

@@ -27,6 +27,8 @@ from engine.contract.system import EngineStatus
 
 T = TypeVar("T")
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
+ONCE = click.option("--id", "ident", default="", help="Idempotence: the same id is done once.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would happen.")
 
 
 class Session:
