@@ -240,7 +240,9 @@ class EngineRow(SQLModel, table=True):
 
 
 class MirrorRow(SQLModel, table=True):
-    """A remote object as last read from its owner."""
+    """A remote object as last read from its owner. `at`: when it was last written, `digest`: of what changes are told of,
+    `deleted_at`: its owner no longer has it (the row stays a while, so that one that comes back is known again).
+    """
 
     __tablename__ = "mirror"
     __table_args__ = {"sqlite_with_rowid": False}
@@ -250,6 +252,12 @@ class MirrorRow(SQLModel, table=True):
     etag: str = ""
     at: float
     data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    name: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    state: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    url: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    changed_at: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
+    deleted_at: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
+    digest: bytes = Field(default=b"", sa_column=Column(LargeBinary, nullable=False, server_default=""))
 
 
 class RobotRecord(SQLModel, table=True):
