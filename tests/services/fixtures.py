@@ -40,8 +40,26 @@ class GooseBitServer(msgspec.Struct, frozen=True):
 
 
 class PrometheusServer(msgspec.Struct, frozen=True):
+    """A running Prometheus, with the Alertmanager it tells."""
+
     url: str
     targets_file: str
+    alertmanager_url: str = ""
+    alertmanager_file: str = ""
+
+    def tell(self, webhook: str, bearer: str) -> None:
+        """From now on Alertmanager posts alerts there, with this token."""
+        hook = {"url": webhook, "send_resolved": True, "http_config": {"authorization": {"credentials": bearer}}}
+        route = {
+            "receiver": "console",
+            "group_by": ["alertname"],
+            "group_wait": "1s",
+            "group_interval": "1s",
+            "repeat_interval": "1h",
+        }
+        settings = {"route": route, "receivers": [{"name": "console", "webhook_configs": [hook]}]}
+        Path(self.alertmanager_file).write_text(json.dumps(settings), "utf-8")  # JSON is YAML
+        httpx.post(f"{self.alertmanager_url}/-/reload", timeout=10, trust_env=False).raise_for_status()
 
     def scrape(self, *urls: str) -> None:
         """Replaces the scrape targets; they are read again within a second."""
@@ -195,7 +213,9 @@ def prometheus() -> Iterator[PrometheusServer]:
     instance = _instance()
     found = service("prometheus.sh", "start", instance=instance)
     try:
-        yield PrometheusServer(found["url"], found["targets_file"])
+        yield PrometheusServer(
+            found["url"], found["targets_file"], found["alertmanager_url"], found["alertmanager_file"]
+        )
     finally:
         service("prometheus.sh", "wipe", instance=instance)
 
