@@ -31,6 +31,25 @@ ONCE = click.option("--id", "ident", default="", help="Idempotence: the same id 
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would happen.")
 
 
+def records(
+    get: Callable[..., Any],
+    kind: str,
+    shape: type[T],
+    *,
+    state: str = "",
+    text: str = "",
+    where: Mapping[str, str] | None = None,
+    sort: str = "",
+    limit: int = 200,
+) -> tuple[T, ...]:
+    """Records of a kind by `get(path, shape, **query)`, newest change first unless sorted."""
+    conditions = ",".join(f"{column}:{value}" for column, value in (where or {}).items())
+    page = get(
+        f"/v1/records/{part(kind)}", RecordPage, state=state, text=text, where=conditions, sort=sort, limit=limit
+    )
+    return tuple(msgspec.convert(row, shape) for row in page.rows)
+
+
 class Session:
     """One command's view of one engine."""
 
@@ -63,11 +82,7 @@ class Session:
         limit: int = 200,
     ) -> tuple[T, ...]:
         """Records of a kind, as `Client.records`."""
-        conditions = ",".join(f"{column}:{value}" for column, value in (where or {}).items())
-        page = self.get(
-            f"/v1/records/{part(kind)}", RecordPage, state=state, text=text, where=conditions, sort=sort, limit=limit
-        )
-        return tuple(msgspec.convert(row, shape) for row in page.rows)
+        return records(self.get, kind, shape, state=state, text=text, where=where, sort=sort, limit=limit)
 
     def record(self, kind: str, id: str, shape: type[T]) -> T:
         return self.get(f"/v1/records/{part(kind)}/{part(id)}", shape)

@@ -101,7 +101,7 @@ def _direct(stage: Stage) -> dict[str, Any]:
     granted = stage.state_is("access_request", request, "granted", AccessRequest)
     lease = stage.records("lease", ControlLease, where={"robot": robot})[0]
     second = _teleop(stage, robot, "assist")
-    _sign(stage, second, ("dirk", "pia"))
+    sign(stage, second, ("dirk", "pia"))
     stage.do("olga", "access.report", second, {"recording": True})
     taken = stage.state_is("access_request", second, "held", AccessRequest)
     stage.do("olga", "access.withdraw", second)
@@ -125,7 +125,7 @@ def _direct(stage: Stage) -> dict[str, Any]:
 def _shell(stage: Stage) -> dict[str, Any]:
     """A certificate that ends by itself, taken back before."""
     request = stage.records("access_request", AccessRequest, where={"requester": "tom"})[-1].id
-    _sign(stage, request, ("dirk",))
+    sign(stage, request, ("dirk",))
     granted = stage.state_is("access_request", request, "granted", AccessRequest)
     grant = stage.state_is("grant", granted.grant, "active", Grant)
     certificate = stage.get(f"/v1/access/grants/{grant.id}/credential", CredentialView)
@@ -214,7 +214,7 @@ def _export(stage: Stage, record: str) -> dict[str, Any]:
         "ticket": "DA-17",
     }
     request = stage.do("kim", "access.open", args=asked).target
-    _sign(stage, request, ("dirk",))
+    sign(stage, request, ("dirk",))
     granted = stage.state_is("access_request", request, "granted", AccessRequest)
     grant = stage.state_is("grant", granted.grant, "active", Grant)
     other = _code(stage, "eve", "access.fetch", grant.id)
@@ -238,7 +238,7 @@ def _by_itself(stage: Stage) -> dict[str, Any]:
     robot = _robot(stage, SITE, skip=3)
     asked = {"action": "observe", "robots": [robot], "purpose": "second pair of eyes", "duration_s": 1200}
     request = stage.do("cy", "access.open", args=asked).target
-    _sign(stage, request, ("dirk",))
+    sign(stage, request, ("dirk",))
     stage.do("cy", "access.report", request, {"recording": True})
     over = stage.state_is("access_request", request, ("recorded", "in_review", "closed"), AccessRequest)
     grant = stage.record("grant", over.grant, Grant)
@@ -260,7 +260,7 @@ def _reviewed(stage: Stage) -> None:
         stage.state_is("access_request", request.id, "closed", AccessRequest)
 
 
-def _sign(stage: Stage, request: str, people: tuple[str, ...]) -> None:
+def sign(stage: Stage, request: str, people: tuple[str, ...]) -> None:
     run = _open_gate(stage, request)
     kind = (
         "teleop_authority" if stage.record("access_request", request, AccessRequest).sort == "teleop" else "data_export"

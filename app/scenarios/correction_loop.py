@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.scenarios import Scenario
+from app.scenarios.labels import label
 from app.scenarios.stage import Stage
 from engine.contract.client import Refused
 from engine.contract.corrections import ClusterView, CorrectionCase, SessionScore, SpikeView
@@ -27,10 +28,9 @@ SITE, TASK, ZONE, DATASET = "HAM2", "jam-recovery", "tote lip", "recoveries"
 OLD, NEW, FIXED = "4.7.9", "4.8.1", "4.8.2"
 DAY, HOUR = 86_400.0, 3600.0
 CAUSES = "policy,policy,policy,policy,network,policy,hardware,policy,policy,site_staff,policy,policy"
-PHASES = ("approach", "grasp", "transfer", "place")
 
 
-def _made(stage: Stage, name: str, **options: object) -> Any:
+def record_sessions(stage: Stage, name: str, **options: object) -> Any:
     """Recordings of the simulated fleet, and what really happened in them."""
     words = [str(word) for key, value in options.items() for word in (f"--{key.replace('_', '-')}", value)]
     return json.loads(
@@ -44,9 +44,13 @@ def _made(stage: Stage, name: str, **options: object) -> Any:
 def begin(stage: Stage) -> None:
     """Yesterday's sessions on the version before, today's on the new one: interventions spike."""
     today = stage.now() // (4 * HOUR) * 4 * HOUR - 4 * HOUR
-    usual = _made(stage, "usual", version=OLD, count=16, robots=4, interventions=0, start=today - DAY, salt=1)
-    few = _made(stage, "few", version=OLD, count=2, robots=2, interventions=1, start=today - DAY + HOUR, salt=2)
-    new = _made(stage, "new", version=NEW, count=12, robots=4, interventions=1, causes=CAUSES, start=today, salt=3)
+    usual = record_sessions(stage, "usual", version=OLD, count=16, robots=4, interventions=0, start=today - DAY, salt=1)
+    few = record_sessions(
+        stage, "few", version=OLD, count=2, robots=2, interventions=1, start=today - DAY + HOUR, salt=2
+    )
+    new = record_sessions(
+        stage, "new", version=NEW, count=12, robots=4, interventions=1, causes=CAUSES, start=today, salt=3
+    )
     for made in (usual, few):
         stage.do("lea", "session.add", args={"folder": made["folder"], "dataset": DATASET})
     stage.until(lambda: len(stage.records("session", SessionView)) >= 18, "yesterday's sessions", 90)
@@ -57,13 +61,13 @@ def play(stage: Stage) -> Mapping[str, Any]:
     _pack(stage)
     spike = stage.until(lambda: next(iter(stage.records("spike", SpikeView)), None), "the spike", 60)
     live = _live(stage)
-    _all_captured(stage)
-    causes = _triaged(stage)
+    capture_all(stage)
+    causes = triage(stage)
     _gathered(stage)
-    first = _annotated(stage)
-    reviewed = _reviewed(stage)
+    first = annotate(stage)
+    reviewed = review(stage)
     cluster = stage.state_is("cluster", first.id, "routed", ClusterView, 30)
-    snapshot = _included(stage, cluster.id)
+    snapshot = include(stage, cluster.id)
     waiting = stage.state_is("cluster", cluster.id, "awaiting_effect", ClusterView, 60)
     measured = _measured(stage, waiting)
     cases = stage.records("correction", CorrectionCase)
@@ -139,7 +143,7 @@ def _live(stage: Stage) -> dict[str, Any]:
     }
 
 
-def _all_captured(stage: Stage) -> None:
+def capture_all(stage: Stage) -> None:
     def done() -> bool:
         rows = stage.records("correction", CorrectionCase)
         sessions = {case.session for case in rows if case.session}
@@ -148,7 +152,7 @@ def _all_captured(stage: Stage) -> None:
     stage.until(done, "every window kept", 180)
 
 
-def _triaged(stage: Stage) -> dict[str, int]:
+def triage(stage: Stage) -> dict[str, int]:
     """As the rules suggest, but one: a person knows better, and says why."""
     said: Counter[str] = Counter()
     for case in stage.records("correction", CorrectionCase, state="captured"):
@@ -191,7 +195,7 @@ def _spans(case: CorrectionCase, person: str, *, wild: bool = False) -> list[dic
     return [{"t0": a, "t1": b, "phase": span.phase} for a, b, span in zip(moved, ends, case.auto, strict=True)]
 
 
-def _annotated(stage: Stage) -> ClusterView:
+def annotate(stage: Stage) -> ClusterView:
     """Everybody's clips; on one that two people have, they differ, and a third settles it."""
     cluster = stage.until(
         lambda: next(iter(stage.records("cluster", ClusterView, state="annotating")), None), "a cluster", 60
@@ -226,7 +230,7 @@ def _annotated(stage: Stage) -> ClusterView:
     return stage.record("cluster", cluster.id, ClusterView)
 
 
-def _reviewed(stage: Stage) -> dict[str, Any]:
+def review(stage: Stage) -> dict[str, Any]:
     """Who annotated does not accept the labels; somebody else does."""
     refused = ""
     try:
@@ -239,7 +243,7 @@ def _reviewed(stage: Stage) -> dict[str, Any]:
     return {"own_work_refused": refused, "question": detail.gate.question, "evidence": sorted(detail.evidence)}
 
 
-def _included(stage: Stage, cluster: str) -> str:
+def include(stage: Stage, cluster: str) -> str:
     """What was accepted for training opens a campaign by itself; people label, one signs."""
     stage.run_of("data-to-training", 60)
     answers = {"label_review": "dirk", "waive_coverage": "dirk", "dataset_signoff": "dirk"}
@@ -251,7 +255,7 @@ def _included(stage: Stage, cluster: str) -> str:
             if task.purpose == "audit":
                 stage.do(person, "label.audit", task.id, {"wrong": [], "note": "looked at twice"})
             else:
-                stage.do(person, "label.submit", task.id, {"labels": _labels(task, person)})
+                stage.do(person, "label.submit", task.id, {"labels": label(task, person)})
         for row in stage.get("/v1/gates", GatePage).rows:
             if (
                 row.kind in answers
@@ -267,24 +271,15 @@ def _included(stage: Stage, cluster: str) -> str:
     return found.id
 
 
-def _labels(task: LabelTaskView, person: str) -> list[dict[str, Any]]:
-    dice = random.Random(f"{task.session}/{person}")
-    edges = [
-        0.0,
-        *[round(task.duration_s * (i + 1) / 4 + dice.uniform(-0.1, 0.1), 2) for i in range(3)],
-        task.duration_s,
-    ]
-    spans = [{"name": "phase", "value": value, "t0": edges[i], "t1": edges[i + 1]} for i, value in enumerate(PHASES)]
-    return [*spans, {"name": "outcome", "value": "success", "confidence": 0.9}]
-
-
 def _measured(stage: Stage, cluster: ClusterView) -> ClusterView:
     """The release that an external trainer made of it: a person names it; a day of sessions on it says what it did."""
     stage.emit(
         "qd.rollout.completed", {"rollout": "run-0", "version": "5.0.0", "artifact": "", "robots": []}, subject="run-0"
     )
     after = stage.now() // (4 * HOUR) * 4 * HOUR - 4 * HOUR  # all of it is over: the future is set aside
-    made = _made(stage, "after", version=FIXED, count=16, robots=4, interventions=0, start=after, every=80, salt=9)
+    made = record_sessions(
+        stage, "after", version=FIXED, count=16, robots=4, interventions=0, start=after, every=80, salt=9
+    )
     stage.do("lea", "session.add", args={"folder": made["folder"], "dataset": DATASET})
     stage.until(
         lambda: sum(FIXED in one.bill.values() for one in stage.records("session", SessionView)) >= 16,

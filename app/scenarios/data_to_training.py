@@ -8,13 +8,13 @@ withdraws their consent, and the snapshot with them.
 from __future__ import annotations
 
 import json
-import random
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from app.scenarios import Scenario, full_circle
 from app.scenarios import candidate_to_release as release
+from app.scenarios.labels import label
 from app.scenarios.stage import Stage
 from engine.contract.client import Refused
 from engine.contract.datasets import (
@@ -33,7 +33,6 @@ from engine.contract.sessions import SessionView
 DATASET, LINE = "bins", "pick"
 KNOWN = ["all", "bin-pick day", "bin-pick night", "tote-stack"]
 """What the model in the field can do stays as it is; what is new is learnt."""
-PHASES = ("approach", "grasp", "transfer", "place")
 ROBOTS = 60
 """The fleet of the world it plays in: recordings name its robots."""
 GOOD = 25
@@ -114,21 +113,12 @@ def _label_until(stage: Stage, snapshot: str, run: str, gate: str, limit_s: floa
             if task.purpose == "audit":
                 stage.do(person, "label.audit", task.id, {"wrong": [], "note": "looked at twice"})
             else:
-                stage.do(person, "label.submit", task.id, {"labels": _labels(task, person)})
+                stage.do(person, "label.submit", task.id, {"labels": label(task, person)})
             taken[person] += 1
         return _gate(stage, run, gate)
 
     stage.until(look, f"the question {gate}", limit_s)
     return taken
-
-
-def _labels(task: LabelTaskView, person: str) -> list[dict[str, Any]]:
-    """Four phases and the outcome; people differ by a few tenths of a second at the edges."""
-    dice = random.Random(f"{task.session}/{person}")
-    length = task.duration_s
-    edges = [0.0, *[round(length * (i + 1) / 4 + dice.uniform(-0.12, 0.12), 2) for i in range(3)], length]
-    spans = [{"name": "phase", "value": value, "t0": edges[i], "t1": edges[i + 1]} for i, value in enumerate(PHASES)]
-    return [*spans, {"name": "outcome", "value": "success", "confidence": 0.9}]
 
 
 def _gate(stage: Stage, run: str, kind: str) -> bool:

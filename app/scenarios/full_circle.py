@@ -44,10 +44,10 @@ def begin(stage: Stage) -> None:
     }  # fmt: skip
     stage.do("lea", "dataset.create", args=about)
     today = stage.now() // (4 * loop.HOUR) * 4 * loop.HOUR - 4 * loop.HOUR
-    usual = loop._made(
+    usual = loop.record_sessions(
         stage, "usual", version=BEFORE, count=12, robots=4, interventions=0, start=today - loop.DAY, salt=1
     )
-    new = loop._made(
+    new = loop.record_sessions(
         stage, "new", version=SPIKED, count=12, robots=4, interventions=1, causes=loop.CAUSES, start=today, salt=3
     )
     for made in (usual, new):
@@ -56,14 +56,14 @@ def begin(stage: Stage) -> None:
 
 def play(stage: Stage) -> Mapping[str, Any]:
     spike = stage.until(lambda: next(iter(stage.records("spike", SpikeView)), None), "the spike", 60)
-    loop._all_captured(stage)
-    causes = loop._triaged(stage)
+    loop.capture_all(stage)
+    causes = loop.triage(stage)
     case = _case(stage)
-    cluster = loop._annotated(stage)
+    cluster = loop.annotate(stage)
     seen = _seen_abroad(stage)
-    loop._reviewed(stage)
+    loop.review(stage)
     cluster = stage.state_is("cluster", cluster.id, "routed", ClusterView, 30)
-    snapshot = stage.record("snapshot", loop._included(stage, cluster.id), SnapshotView)
+    snapshot = stage.record("snapshot", loop.include(stage, cluster.id), SnapshotView)
     training = _trained(stage, snapshot.id)
     artifact = _released(stage, training)
     rollout = _rolled_out(stage)
@@ -119,7 +119,7 @@ def _seen_abroad(stage: Stage) -> dict[str, Any]:
 
     found = stage.until(judged, f"the evaluation of {request}")
     if found.state == "evaluated":
-        access._sign(stage, request, tuple(_signers(found)))
+        access.sign(stage, request, tuple(_signers(found)))
     granted = stage.state_is("access_request", request, "granted", AccessRequest)
     stage.do("olga", "access.use", granted.grant, {"what": "start"})
     stage.do("olga", "access.relinquish", granted.grant)
@@ -181,7 +181,7 @@ def _measured(stage: Stage, cluster: str) -> ClusterView:
     """A day of sessions on the robots that got it."""
     waiting = stage.state_is("cluster", cluster, "awaiting_effect", ClusterView, 60)
     after = stage.now() // (4 * loop.HOUR) * 4 * loop.HOUR - 4 * loop.HOUR  # all of it is over: the future is set aside
-    made = loop._made(stage, "after", version=FIXED, count=16, robots=4, interventions=0, start=after, salt=9)
+    made = loop.record_sessions(stage, "after", version=FIXED, count=16, robots=4, interventions=0, start=after, salt=9)
     stage.do("lea", "session.add", args={"folder": made["folder"], "dataset": loop.DATASET})
     stage.until(
         lambda: sum(FIXED in one.bill.values() for one in stage.records("session", SessionView)) >= 16,

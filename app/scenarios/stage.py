@@ -10,11 +10,9 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import msgspec
-
 from app import wire
 from app.attach import Unreachable
-from app.cli.session import address, part
+from app.cli.session import address, part, records
 from app.client import headers
 from app.home import Home
 from app.scripted import ENDED, Operator
@@ -22,7 +20,6 @@ from app.world import World
 from engine.contract.client import Refused
 from engine.contract.common import CommandAnswer, Json
 from engine.contract.gates import GateDetail, GatePage
-from engine.contract.records import RecordPage
 from engine.contract.runs import RunDetail, RunPage
 from engine.contract.system import EngineStatus
 
@@ -133,9 +130,7 @@ class Stage:
         self, kind: str, shape: type[T], *, state: str = "", text: str = "", where: Mapping[str, str] | None = None
     ) -> tuple[T, ...]:
         """Records, newest change first."""
-        conditions = ",".join(f"{column}:{value}" for column, value in (where or {}).items())
-        page = self.get(f"/v1/records/{part(kind)}", RecordPage, state=state, text=text, where=conditions, limit=1000)
-        return tuple(msgspec.convert(row, shape) for row in page.rows)
+        return records(self.get, kind, shape, state=state, text=text, where=where, limit=1000)
 
     def record(self, kind: str, id: str, shape: type[T]) -> T:
         return self.get(f"/v1/records/{part(kind)}/{part(id)}", shape)

@@ -21,7 +21,7 @@ from engine.api.access import Caller, caller_of, me
 from engine.api.door import VERSION, Door
 from engine.api.openapi import describe
 from engine.api.perform import LARGEST, perform
-from engine.api.problems import Denied, answer, not_found, refuse
+from engine.api.problems import Denied, answer, not_found, refuse, snake
 from engine.capabilities import subjects
 from engine.capabilities.reads import Read as SubjectRead
 from engine.capabilities.vault import VaultError
@@ -358,14 +358,10 @@ def _failed(request: Request, error: Exception) -> Response:
     kind = type(error).__name__
     advice = getattr(error, "advice", "")
     if advice:  # the store's own errors say what was kept and what to do
-        return refuse(Denied(503, _snake(kind), str(error).removesuffix(f": {advice}"), fix=advice))
+        return refuse(Denied(503, snake(kind), str(error).removesuffix(f": {advice}"), fix=advice))
     log.exception("%s %s failed", request.method, request.url.path)
     return refuse(
         Denied(
             500, "internal", f"the engine failed on this request ({kind})", fix="see the engine's log: qd engine logs"
         )
     )
-
-
-def _snake(name: str) -> str:
-    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")

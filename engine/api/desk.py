@@ -12,7 +12,7 @@ from engine.api import verbs
 from engine.api.access import Caller
 from engine.api.consequences import Consequences
 from engine.api.door import Door
-from engine.api.problems import Denied, not_found
+from engine.api.problems import Denied, not_found, snake
 from engine.capabilities import subjects
 from engine.capabilities.desk import DeskVerb, Foreseen, Refusal
 from engine.capabilities.ports import ActionError
@@ -142,14 +142,10 @@ def denied(error: Exception) -> Denied:
         return Denied(status, error.code, error.reason, fix=error.fix, field=error.field)
     if isinstance(error, RecordError):
         status = 404 if error.error == "NoSuchRecord" else 422 if error.error == "BadField" else 409
-        return Denied(status, _snake(error.error), error.message, fix=error.fix, field=error.field)
+        return Denied(status, snake(error.error), error.message, fix=error.fix, field=error.field)
     if isinstance(error, ActionError):
-        return Denied(_STATUS.get(error.kind, 409), _snake(error.error), error.message)
+        return Denied(_STATUS.get(error.kind, 409), snake(error.error), error.message)
     raise error
-
-
-def _snake(name: str) -> str:
-    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
 
 
 async def record_for(door: Door, verb: DeskVerb, target: str) -> Any:

@@ -24,6 +24,11 @@ class Denied(Exception):
         self.problem = Problem(code=code, reason=reason, fix=fix, field=field)
 
 
+def snake(name: str) -> str:
+    """An error's name as a problem's code: `NoSuchRun` is `no_such_run`."""
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+
 def answer(value: object, status: int = 200) -> Response:
     """A contract struct as JSON."""
     return Response(encode(value), status, media_type="application/json")
