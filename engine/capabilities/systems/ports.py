@@ -17,6 +17,7 @@ A system may also be a `Source` (its objects are mirrored) and answer `rights()`
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -348,7 +349,7 @@ class Ran(Struct, frozen=True, kw_only=True):
 
 
 class GatewayState(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A fleet gateway as last looked at. `host_key`: trusted, changed, unknown, expired."""
+    """A fleet gateway as last looked at. `host_key`: trusted, changed, unknown, revoked, expired. `system` is whose it is."""
 
     name: str
     host: str
@@ -362,19 +363,71 @@ class GatewayState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     engine_version: str = ""
     looked_at: float = 0.0
     error: str = ""
+    system: str = ""
+    clock_off_s: float = 0.0
+
+
+class Terminal(Protocol):
+    """An interactive session, or one command, on a gateway. `exit` is None until it ended, and when no status came."""
+
+    exit: int | None
+    fingerprint: str
+
+    async def read(self) -> bytes:
+        """What comes next, as it comes; empty at the end."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Raises ActionError `SessionEnded`."""
+        ...
+
+    def resize(self, cols: int, rows: int) -> None: ...
+    async def close(self) -> None:
+        """Cuts it. Nothing more is written to the gateway once this is called."""
+        ...
 
 
 class Gateways(Protocol):
-    """Hosts behind which robots stand, reached by SSH. Host keys are strict."""
+    """Hosts behind which robots stand, reached by SSH. Host keys are strict. Mirrors feed `gateway`.
+
+    Every method raises ActionError `NoSuchGateway`, `Unreachable`, `HostKeyUnknown`, `HostKeyChanged`, `HostKeyRevoked`,
+    `HostKeyExpired`, `AccessDenied`.
+    """
 
     traits: dict[str, str]
 
     async def names(self) -> Sequence[str]: ...
-    async def look(self, gateway: str) -> GatewayState: ...
-    async def run(self, gateway: str, command: str, *, timeout_s: float, limit_b: int = 1 << 20) -> Ran: ...
+    async def look(self, gateway: str) -> GatewayState:
+        """As it is now; what is wrong stands in it. Raises only `NoSuchGateway`."""
+        ...
+
+    def seen(self, gateway: str) -> GatewayState:
+        """As it was last looked at (`looked_at` 0: never). No I/O."""
+        ...
+
+    async def run(
+        self, gateway: str, command: str, *, timeout_s: float, limit_b: int = 1 << 20, key: str = ""
+    ) -> Ran:
+        """With `key` the command is run once however often this is called, and its output is what it said then; a
+        command that a dead machine left behind raises ActionError `Unfinished`."""
+        ...
+
     def stream(self, gateway: str, command: str) -> AsyncIterator[bytes]: ...
     async def fetch(self, gateway: str, remote: str, target: Path, *, limit_b: int) -> int: ...
-    async def send(self, gateway: str, source: Path, remote: str) -> int: ...
+    async def send(self, gateway: str, source: Path, remote: str) -> int:
+        """The file appears there whole or not at all."""
+        ...
+
+    def forward(self, gateway: str, remote: str, local: Path) -> AbstractAsyncContextManager[Path]:
+        """A Unix socket here that leads to one there, for as long as it is held."""
+        ...
+
+    async def open(
+        self, gateway: str, *, key: str, certificate: str, command: str = "", term: str = "", cols: int = 80, rows: int = 24
+    ) -> Terminal:
+        """With somebody's certificate; with `term` on a terminal. `key` is the private half, as OpenSSH text."""
+        ...
+
     async def check(self) -> str: ...
 
 
