@@ -106,8 +106,7 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         {name: msgspec.to_builtins(each) for name, each in settings.connectors.items()}, secrets.get, clock
     )
     home = subjects.Home(config=config_folder, state=state, clock=clock, secrets=secrets, policy=_pack(settings))
-    embedded = subjects.embedded(home)
-    connections.ports.update({name: port for name, port in embedded.items() if name not in connections.ports})
+    connections.embed(subjects.embedded(home))
     sock = inherited()
     ours = sock is None
     path = run / "engine.sock" if sock is None else Path(sock.getsockname())

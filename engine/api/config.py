@@ -6,6 +6,7 @@ where: a setting that is silently ignored is found out at night.
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,12 +27,14 @@ class ClockSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ConnectorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One remote system. `secret` is the name of a keyring entry, never a secret itself."""
+    """One remote system. `secret` is the name of a keyring entry, never a secret itself; `serves` the capabilities it is
+    asked for (the one it is named after, or all it can)."""
 
     kind: str
     url: str = ""
     secret: str = ""
     options: dict[str, Any] = {}
+    serves: tuple[str, ...] = ()
 
 
 class SocketSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,9 +59,24 @@ class SecretsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One system that may tell events. `secret` is the name of a keyring entry, never a secret itself."""
+    """One system that may tell events. `secret` is the name of a keyring entry, never a secret itself; while it is
+    exchanged, `old_secret` names the one before. `proof` is how it shows that it knows it (`engine.capabilities.hooks.proofs`;
+    empty: a bearer or a signature of the body), `header` where, when that is not fixed; `window_s` how far a signed
+    timestamp may lie from now (0: the policy `hooks` says).
+    """
 
     secret: str
+    proof: Literal["", "bearer", "basic", "header", "gitlab", "hmac", "pagerduty", "mlflow", "standard"] = ""
+    header: str = ""
+    window_s: float = 0.0
+    old_secret: str = ""
+
+
+class TlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Files of the listener's certificate (with its chain) and key, below the configuration folder or absolute."""
+
+    certificate: str
+    key: str
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,8 +88,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     socket: SocketSettings = SocketSettings()
     world: WorldSettings = WorldSettings()
     webhooks: dict[str, WebhookSettings] = {}
-    """source -> how it proves itself; served on loopback at `webhook_port`."""
+    """source -> how it proves itself; served at `webhook_address` and `webhook_port`."""
     webhook_port: int = 0
+    webhook_address: str = "127.0.0.1"
+    """An IP address. One that other machines reach needs `webhook_tls`, or `webhook_plaintext` on a protected network."""
+    webhook_tls: TlsSettings | None = None
+    webhook_plaintext: bool = False
     zone: str = ""
     """IANA zone of the site, for times shown to people; empty: that of the machine that shows them."""
     sync_s: float = 30.0
@@ -81,7 +103,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if self.clock and self.environment != "sandbox":
             raise ValueError("clock: time runs faster than life in the sandbox only")
         if self.webhooks and not 0 < self.webhook_port < 65_536:
-            raise ValueError("webhook_port: webhooks need a port to listen on (loopback)")
+            raise ValueError("webhook_port: webhooks need a port to listen on")
+        if not 0 <= self.webhook_port < 65_536:
+            raise ValueError("webhook_port: a port is a number below 65536")
+        try:
+            loopback = ipaddress.ip_address(self.webhook_address).is_loopback
+        except ValueError:
+            raise ValueError("webhook_address: an IP address such as 127.0.0.1 or 10.0.0.5") from None
+        if not loopback and self.webhook_tls is None and not self.webhook_plaintext:
+            raise ValueError(
+                "webhook_address: other machines reach it, so it needs webhook_tls: {certificate: FILE, key: FILE}, "
+                "or webhook_plaintext: true when a proxy in front of it does TLS"
+            )
 
 
 def load(path: Path) -> Settings:

@@ -14,6 +14,7 @@ from engine.api.consequences import Consequences
 from engine.api.door import Door
 from engine.api.problems import Denied, not_found, snake
 from engine.capabilities import subjects
+from engine.capabilities.connections import port_of
 from engine.capabilities.desk import DeskVerb, Foreseen, Refusal
 from engine.capabilities.ports import ActionError
 from engine.capabilities.records import RecordError
@@ -32,17 +33,19 @@ class At:
         self.person, self.roles = caller.person, caller.roles
         self.records, self.vault = door.keeper.for_asker(caller.actor(), request.id, scope=request.id)
         self._started = 0
+        self._seq, self._events = 0, tuple[str, ...]()
+
+    @property
+    def made(self) -> tuple[int, tuple[str, ...]]:
+        """The last event that came of this request (0: none), and what the events are called."""
+        changed = ("RecordChanged",) if self.records.seq else ()
+        return max(self._seq, self.records.seq), (*changed, *self._events)
 
     def now(self) -> float:
         return self._door.now()
 
     def port(self, capability: str) -> Any:
-        found = self._door.ports.get(capability)
-        if found is None:
-            raise ActionError(
-                "NotConfigured", f"no {capability} is configured here", kind="configuration", retryable=False
-            )
-        return found
+        return port_of(self._door.ports, capability)
 
     def policy(self, pack: str) -> dict[str, Json]:
         return self._door.pack(pack)
@@ -53,13 +56,13 @@ class At:
         answer = await self._door.host.start_run(
             workflow, dict(inputs), id=self._next_id(), actor=self._caller.actor(), attributes=dict(attributes or {})
         )
-        self._unless_refused(answer)
+        self._note(answer)
         return str(answer.run)
 
     async def signal(self, run: str, event: str, data: Mapping[str, Json] | None = None) -> None:
         id_ = self._next_id()
         command = core.ReceiveEvent(event=event, id=id_, data=dict(data or {}), by=self.person)
-        self._unless_refused(await self._door.host.submit(run, command, id=id_, actor=self._caller.actor()))
+        self._note(await self._door.host.submit(run, command, id=id_, actor=self._caller.actor()))
 
     async def publish(
         self,
@@ -71,14 +74,16 @@ class At:
         id: str = "",
         cause: str = "",
     ) -> None:
-        await self._door.host.publish(
-            event,
-            dict(data),
-            id=id or self._next_id(),
-            actor=self._caller.actor(),
-            source=source or "/quarterdeck/desk",
-            subject=subject,
-            cause=cause,
+        self._note(
+            await self._door.host.publish(
+                event,
+                dict(data),
+                id=id or self._next_id(),
+                actor=self._caller.actor(),
+                source=source or "/quarterdeck/desk",
+                subject=subject,
+                cause=cause,
+            )
         )
 
     def refuse(self, code: str, reason: str, fix: str = "", field: str = "") -> NoReturn:
@@ -88,9 +93,13 @@ class At:
         self._started += 1
         return f"{self._request.id}/{self._started}"
 
-    def _unless_refused(self, answer: Any) -> None:
+    def _note(self, answer: Any) -> None:
+        """What the host answered: a refusal ends it here, events are this request's."""
         if answer.refusal is not None:
             raise Refusal(answer.refusal.code, answer.refusal.reason, fix=answer.refusal.fix)
+        self._events += answer.events
+        if answer.events:
+            self._seq = max(self._seq, answer.seq)
 
 
 def target_of(door: Door, verb: DeskVerb, target: str) -> Any:
@@ -120,18 +129,17 @@ async def carry_out(
     door: Door, caller: Caller, verb: DeskVerb, request: verbs.Request, *, record: Any, args: Any
 ) -> CommandAnswer:
     """Does it, and keeps the answer under the request's id."""
-    before = door.book.position
+    desk = At(door, caller, request)
     try:
-        result = await verb.do(At(door, caller, request), record, args)
+        result = await verb.do(desk, record, args)
     except (Refusal, ActionError) as error:
         raise denied(error) from error
     result = msgspec.to_builtins(result)
-    await door.book.answered(request.id, result)
+    seq, events = desk.made
+    kept = await door.book.answered(request.id, result, seq=seq, events=events)
     made = str(result.get("id", "")) if isinstance(result, dict) else ""
-    seq = door.book.position
-    events = ("RecordChanged",) if seq > before else ()
     return CommandAnswer(
-        id=request.id, verb=verb.name, target=request.target or made, seq=seq, events=events, result=result
+        id=request.id, verb=verb.name, target=request.target or made, seq=kept.seq, events=kept.events, result=result
     )
 
 

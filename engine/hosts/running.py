@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from engine.capabilities.connections import port_of
 from engine.capabilities.ports import Action, ActionError, Deferred, InDoubt
 from engine.capabilities.vault import Vault
 from engine.core.commands import Command, Complete, Defer, Fail
@@ -140,12 +141,7 @@ class ActionContext:
         self._cancelled = True
 
     def port(self, capability: str) -> Any:
-        found = self._running.ports.get(capability)
-        if found is None:
-            raise ActionError(
-                "NotConfigured", f"no {capability} is configured here", kind="configuration", retryable=False
-            )
-        return found
+        return port_of(self._running.ports, capability, may_wait=True)
 
     def policy(self, pack: str) -> dict[str, Json]:
         return self._running.policy(pack)
