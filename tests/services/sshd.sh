@@ -1,19 +1,20 @@
 #!/bin/bash
 # OpenSSH's sshd as a gateway runs it: certificates of one CA only. The CA, the principals and the revocation list are
-# files under the data folder, read at every login. It lets in the account it runs as.
+# files under the data folder, read at every login; so is authorized_keys, which is empty. It lets in the account it runs as.
 NAME=sshd
 source "$(dirname "$0")/lib.sh"
 
 install() {
   command -v ssh >/dev/null || die "needs an ssh client"
-  debs openssh-server libwrap0
+  debs openssh-server openssh-sftp-server libwrap0
 }
 
 launch() {
   local server="$DEB/usr/sbin/sshd"
   export LD_LIBRARY_PATH="$DEB/usr/lib/$(uname -m)-linux-gnu:$DEB/lib/$(uname -m)-linux-gnu"
   [ -e "$DATA/host_key" ] || ssh-keygen -q -t ed25519 -N '' -C gateway -f "$DATA/host_key"
-  touch "$DATA/ca.pub" "$DATA/revoked" "$DATA/principals"
+  touch "$DATA/ca.pub" "$DATA/revoked" "$DATA/principals" "$DATA/authorized_keys"
+  chmod 600 "$DATA/authorized_keys"
   cat >"$DATA/sshd_config" <<CONF
 Port $PORT
 ListenAddress 127.0.0.1
@@ -23,7 +24,8 @@ StrictModes no
 UsePAM no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
-AuthorizedKeysFile none
+AuthorizedKeysFile $DATA/authorized_keys
+Subsystem sftp $DEB/usr/lib/openssh/sftp-server
 PermitRootLogin prohibit-password
 TrustedUserCAKeys $DATA/ca.pub
 AuthorizedPrincipalsFile $DATA/principals
@@ -43,5 +45,8 @@ CONF
   wait_for 10 sshd "$PYTHON" -c 'import socket,sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])), 2).recv(8)' "$PORT"
 }
 
-info() { json port "$PORT" data "$DATA" user "$(id -un)" log "$RUN/sshd.log"; }
+info() {
+  json port "$PORT" data "$DATA" user "$(id -un)" log "$RUN/sshd.log" host_key "$(cut -d' ' -f1,2 "$DATA/host_key.pub")" \
+    fingerprint "$(ssh-keygen -lf "$DATA/host_key.pub" | cut -d' ' -f2)"
+}
 main "$@"
