@@ -110,6 +110,7 @@ class Login:
                     _Token,
                     form={"username": self._username, "password": password},
                     safe=True,
+                    reads=True,
                     authenticated=False,
                 )
                 self._token = found.access_token

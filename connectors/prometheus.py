@@ -112,7 +112,7 @@ class Prometheus:
         return f"Prometheus {clean(found.data.version, 40)}".strip()
 
     async def _query(self, path: str, form: dict[str, str]) -> list[_Series]:
-        answer = await self._http.send("POST", path, _Answer, form=form, safe=True)
+        answer = await self._http.send("POST", path, _Answer, form=form, safe=True, reads=True)
         if answer.status != "success" or answer.data is None:
             raise ActionError("BadQuery", f"Prometheus: {clean(answer.error, 200)}", kind="validation", retryable=False)
         return answer.data.result
