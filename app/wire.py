@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -52,14 +53,32 @@ def post_text(
     return _post(home, path, body.encode("utf-8"), kind, headers, timeout=timeout)
 
 
-def _post(home: Home, path: str, sent: bytes, kind: type[T], headers: dict[str, str] | None, *, timeout: float) -> T:
+def _post(
+    home: Home,
+    path: str,
+    sent: bytes,
+    kind: type[T],
+    headers: dict[str, str] | None,
+    *,
+    timeout: float,
+    method: str = "POST",
+) -> T:
     try:
-        status, answer = _exchange(home, _head("POST", path, len(sent), headers), sent, timeout)
+        status, answer = _exchange(home, _head(method, path, len(sent), headers), sent, timeout)
     except (OSError, EOFError) as error:
         raise Unreachable(
             f"the engine at {home.socket} broke off; the command may or may not be recorded: repeat it with the same --id"
         ) from error
     return _decoded(status, answer, kind)
+
+
+def put_secret(home: Home, entry: str, value: bytes, headers: dict[str, str] | None = None) -> None:
+    """Stores a secret in the engine's keyring: its bytes as they are, in the body alone."""
+    _post(home, f"/v1/secrets/{quote(entry, safe='')}", value, object, headers, timeout=30.0, method="PUT")
+
+
+def delete_secret(home: Home, entry: str, headers: dict[str, str] | None = None) -> None:
+    _post(home, f"/v1/secrets/{quote(entry, safe='')}", b"", object, headers, timeout=30.0, method="DELETE")
 
 
 def stream(home: Home, path: str, headers: dict[str, str] | None = None) -> Iterator[tuple[str, str, bytes]]:
@@ -157,7 +176,7 @@ def _parts(file: Any, fields: dict[str, str]) -> Iterator[bytes]:
 
 def _decoded(status: int, body: bytes, kind: type[T]) -> T:
     if status < 400:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.json.decode(body or b"null", type=kind)
     try:
         problem = msgspec.json.decode(body, type=Problem)
     except msgspec.DecodeError:
