@@ -22,6 +22,7 @@ GROUPS = {
     "incidents": ("app.cli.incidents:incidents", "Incidents: declare, contain, options, clocks, follow-ups."),
     "cases": ("app.cli.cases:cases", "Maintenance cases: open, claim, work, resolve, return to service."),
     "access": ("app.cli.access:access", "Access requests, grants, leases."),
+    "connectors": ("app.cli.connectors:connectors", "Remote systems: list, add, test, sync, check, remove."),
     "events": ("app.cli.events:events", "Events: list, emit, follow."),
     "triggers": ("app.cli.triggers:triggers", "What events start; why one did or did not."),
     "trace": ("app.cli.trace:trace", "The thread from an event, run or record, both ways."),
