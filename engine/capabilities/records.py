@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from msgspec import Struct, field
 
 from engine.capabilities.ports import ActionError
-from engine.contract.records import RecordEvent, RecordView
+from engine.contract.records import RecordEvent
 
 Json = Any
 
@@ -84,8 +84,3 @@ class Records(Protocol):
         order: str = "-updated_at",
     ) -> list[Any]: ...
     async def history(self, kind: str, id: str) -> list[RecordEvent]: ...
-
-
-def same(record: RecordView, set: Mapping[str, Json], fields: Mapping[str, Json]) -> bool:
-    """Whether setting these fields would change nothing. `fields` is the record as plain values."""
-    return all(name in fields and fields[name] == value for name, value in set.items())

@@ -20,11 +20,12 @@ import msgspec
 
 from engine.capabilities.entities import Catalogue, Entity
 from engine.capabilities.record_reads import RecordReads
-from engine.capabilities.records import Change, Emit, RecordError, same
+from engine.capabilities.records import Change, Emit, RecordError
 from engine.contract.records import RecordEvent
 from engine.hosts.settings import Answer
 from engine.store.record_projection import CHANGED
 from engine.store.records import SYSTEM, Actor, Commit
+from engine.store.statements import COMMAND_ONCE
 
 if TYPE_CHECKING:
     from engine.hosts.embedded import Host
@@ -46,8 +47,13 @@ class Book:
         """The book for one asker. `scope` is put before the keys of creates, so that two askers never share one."""
         return Bound(self, actor, cause, run, scope)
 
-    async def write(self, changes: Sequence[Change], *, actor: Actor, cause: str, run: str, scope: str) -> list[Any]:
-        """All of the changes or none. Raises RecordError, and what the journal says."""
+    async def write(
+        self, changes: Sequence[Change], *, actor: Actor, cause: str, run: str, scope: str
+    ) -> tuple[list[Any], int]:
+        """All of the changes or none: the records, and the sequence of the last event (0: nothing changed).
+
+        Raises RecordError, and what the journal says.
+        """
         self._host.check_writable()
         prepared = [await self._prepared(change, scope) for change in changes]
         told: list[tuple[str, str]] = []
@@ -69,21 +75,17 @@ class Book:
                 for number, emit in enumerate(change.emit):
                     types.append("EventPublished")
                     data.append(msgspec.json.encode(self._published(change, body, emit, number, run)))
+            seq = 0
             if types:
                 commands = [(command, one.id) for one, command in prepared if command is not None]
-                await self._commit(types, data, actor=actor, cause=cause, commands=commands)
+                seq = await self._commit(types, data, actor=actor, cause=cause, commands=commands)
             if len(types) != types.count(CHANGED):
                 self._host.publishing.recover()
-            return [self.reads.get(kind, id_) for kind, id_ in told]
+            return [self.reads.get(kind, id_) for kind, id_ in told], seq
 
-    @property
-    def position(self) -> int:
-        """The sequence of the newest event."""
-        return self._host.journal.seq
-
-    async def answered(self, id_: str, result: Json) -> None:
-        """Keeps the answer of a request, so that its repeat gets this one."""
-        answer = Answer(seq=self._host.journal.seq, run="", result=result)
+    async def answered(self, id_: str, result: Json, *, seq: int = 0, events: tuple[str, ...] = ()) -> Answer:
+        """Keeps the answer of a request, so that its repeat gets this one. `seq` of its last event, if it made any."""
+        answer = Answer(seq=seq or self._host.journal.seq, run="", events=events, result=result)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def done(commit: Commit, error: BaseException | None) -> None:
@@ -93,6 +95,7 @@ class Book:
         row = (id_, self._host.clock.now(), "", msgspec.json.encode(answer))
         self._host.system.write([(COMMAND_ONCE, [row])], done)
         await asyncio.shield(future)
+        return answer
 
     # -- deciding ----------------------------------------------------------------------------------------------------
 
@@ -143,7 +146,7 @@ class Book:
         to = change.to or from_ or entity.start[0]
         if not before and to not in entity.start:
             raise RecordError("IllegalMove", f"a {change.kind} begins as {' or '.join(entity.start)}, not as {to}")
-        if before and from_ == to and same(before, change.set, before):  # type: ignore[arg-type]
+        if before and from_ == to and all(n in before and before[n] == v for n, v in change.set.items()):
             return None
         fixed = set(entity.immutable_in.get(from_, ())) & {n for n, v in change.set.items() if before.get(n) != v}
         if fixed:
@@ -198,15 +201,15 @@ class Book:
         actor: Actor,
         cause: str,
         commands: Sequence[tuple[str, str]],
-    ) -> None:
+    ) -> int:
         host = self._host
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def done(commit: Commit, error: BaseException | None) -> None:
             if error is None:
                 host.feed.push(commit)
             if not future.done():
-                future.set_exception(error) if error is not None else future.set_result(None)
+                future.set_exception(error) if error is not None else future.set_result(commit.first + len(types) - 1)
 
         now = host.clock.now()
         extra: list[tuple[str, Sequence[tuple[Any, ...]]]] = []
@@ -219,7 +222,7 @@ class Book:
                 done=done, extra=extra,
             )
         )  # fmt: skip
-        await asyncio.shield(future)
+        return await asyncio.shield(future)
 
     @asynccontextmanager
     async def _held(self, keys: Iterable[tuple[str, str]]) -> AsyncIterator[None]:
@@ -241,14 +244,13 @@ class Book:
             self._locks[key] = (lock, users - 1)
 
 
-COMMAND_ONCE = "insert or ignore into commands (id, at, run, answer) values (?, ?, ?, ?)"
-
-
 class Bound:
     """The book for one asker (`engine.capabilities.records.Records`)."""
 
     def __init__(self, book: Book, actor: Actor, cause: str, run: str, scope: str) -> None:
         self._book, self._actor, self._cause, self._run, self._scope = book, actor, cause, run, scope
+        self.seq = 0
+        """The last event this asker made; 0 before any."""
 
     async def create(
         self,
@@ -301,7 +303,11 @@ class Bound:
     async def change_many(self, changes: Sequence[Change]) -> list[Any]:
         if not changes:
             return []
-        return await self._book.write(changes, actor=self._actor, cause=self._cause, run=self._run, scope=self._scope)
+        found, seq = await self._book.write(
+            changes, actor=self._actor, cause=self._cause, run=self._run, scope=self._scope
+        )
+        self.seq = max(self.seq, seq)
+        return found
 
     async def get(self, kind: str, id: str) -> Any | None:
         return self._book.reads.get(kind, id)

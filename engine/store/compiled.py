@@ -118,6 +118,7 @@ def made() -> dict[str, str]:
         "REDACT": change(EventRow, ("data", "digest"), ("seq",)),
         "BLOB_OFF": remove(BlobRow, ("digest",)),
         "COMMAND": insert_all(CommandRow),
+        "COMMAND_ONCE": insert_all(CommandRow, ignore=True),
         "SNAPSHOT": upsert(SnapshotRow),
         "SNAPSHOT_OFF": remove(SnapshotRow, ("run",)),
         "DEFINITION": insert_all(DefinitionRow, ignore=True),

@@ -11,6 +11,7 @@ BLOB = "INSERT INTO blobs (digest, data) VALUES (?, ?) ON CONFLICT DO NOTHING"
 REDACT = "UPDATE events SET data=?, digest=? WHERE events.seq = ?"
 BLOB_OFF = "DELETE FROM blobs WHERE blobs.digest = ?"
 COMMAND = "INSERT INTO commands (id, at, run, answer) VALUES (?, ?, ?, ?)"
+COMMAND_ONCE = "INSERT INTO commands (id, at, run, answer) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 SNAPSHOT = (
     "INSERT INTO snapshots (run, n, core, state) VALUES (?, ?, ?, ?) ON CONFLICT (run) DO UPDATE SET n = "
     "excluded.n, core = excluded.core, state = excluded.state"
