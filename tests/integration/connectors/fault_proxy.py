@@ -35,6 +35,9 @@ def bomb(size: int) -> Fault:
     return Fault(forward=False, status=200, headers=(("content-encoding", "gzip"),), body=gzip.compress(b" " * size))
 
 
+_HOP = ("connection", "content-length", "host", "keep-alive", "transfer-encoding")
+"""Headers of one connection; all others are passed on, both ways."""
+
 Rule = Callable[[str, str], "Fault | None"]
 
 
@@ -74,16 +77,17 @@ class FaultProxy:
         fault = self.rule(method, path) or Fault()
         status, answer, kept = fault.status or 200, fault.body or b"", list(fault.headers)
         if fault.forward:
-            kept_in = {k: v for k, v in headers.items() if k in ("authorization", "content-type", "accept")}
+            kept_in = {k: v for k, v in headers.items() if k not in _HOP}
             real = await self._http.request(method, path, content=body, headers=kept_in)
             if fault.body is None and not fault.status:
                 status, answer = real.status_code, real.content
-                kept.append(("content-type", real.headers.get("content-type", "")))
+                kept += [(k, v) for k, v in real.headers.items() if k not in (*_HOP, "content-encoding")]
         if fault.delay:
             await asyncio.sleep(fault.delay)
         if fault.reset and fault.send is None:
             return _reset(writer)
-        lines = [f"HTTP/1.1 {status} X", f"content-length: {len(answer)}", *(f"{k}: {v}" for k, v in kept)]
+        length = real.headers.get("content-length", "0") if method == "HEAD" and fault.forward else len(answer)
+        lines = [f"HTTP/1.1 {status} X", f"content-length: {length}", *(f"{k}: {v}" for k, v in kept)]
         writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + answer[: fault.send])
         await writer.drain()
         if fault.reset:
