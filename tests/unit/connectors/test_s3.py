@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors import s3
-from connectors.s3 import S3, connector, signed
+from connectors.aws_signature import signed
+from connectors.s3 import S3, connector
+from connectors.s3_answers import place
 from engine.capabilities.ports import ActionError, Stored
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -168,4 +169,4 @@ def test_settings_are_checked_and_nothing_is_connected() -> None:
     for bad in ("ftp://x", "https://u:p@x", "http://far.example", "https://x/path", "x"):
         with pytest.raises(ActionError, match="s3:"):
             connector.build({"url": bad}, lambda name: "", None, {})  # type: ignore[arg-type]
-    assert s3._place("s3://rec/a/b") == ("rec", "a/b")
+    assert place("s3://rec/a/b") == ("rec", "a/b")
