@@ -20,8 +20,8 @@ from engine.api import config
 from engine.api.application import application
 from engine.api.config import Settings, SettingsError
 from engine.api.door import VERSION, Door
+from engine.api.listening import hook_server
 from engine.api.server import Server, SocketError, bind, inherited
-from engine.api.webhooks import HookServer, Webhooks, listen
 from engine.capabilities import policy as policies
 from engine.capabilities import subjects
 from engine.capabilities.connections import Connections, connect
@@ -162,14 +162,19 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
             mirror = Mirror(connections.ports["fleet"], connections.ports["updates"], clock.now)
             sync = FleetSync(host, mirror, clock, settings.sync_s)
             tasks.append(asyncio.create_task(lasting("fleet sync", sync.run())))
-        if settings.webhooks:
-            hooks = Webhooks(host, settings.webhooks, secrets.get, host.triggers.limits)
-            listener = HookServer(hooks.application(), door.stopping.is_set)
-            try:
-                loopback = listen(settings.webhook_port)
-            except OSError as error:
-                raise SocketError(f"webhook_port {settings.webhook_port} can't be had: {error.strerror}") from error
-            tasks.append(asyncio.create_task(lasting("webhooks", listener.serve(sockets=[loopback]))))
+        if hooks := hook_server(
+            settings,
+            config_folder,
+            connections.port("hooks"),
+            host,
+            host.keeper.for_asker,
+            events=host.triggers.limits,
+            pack=_pack(settings)("hooks"),
+            receivers=connections.receivers,
+            stopping=door.stopping.is_set,
+        ):
+            server, listening = hooks
+            tasks.append(asyncio.create_task(lasting("webhooks", server.serve(sockets=[listening]))))
         sock = sock or bind(path, settings.socket.group)
         log.info("engine %s, pid %d, %s, %s", VERSION, os.getpid(), path, settings.environment)
         await Server(application(door), door, lambda: ready.say(b"R")).serve(sockets=[sock])

@@ -1,51 +1,43 @@
-"""Webhooks: other systems tell events over HTTP, on a listener of its own on loopback (a proxy in front of it does TLS).
+"""Webhooks: other systems tell events over HTTP, on a listener of its own (`engine.api.listening`).
 
 Rules:
-1. Each source has a secret in the keyring; a request proves it by `Authorization: Bearer` or by an HMAC-SHA256 of its body
-   (`X-Hub-Signature-256: sha256=…`). Compared in constant time; who does not know it learns nothing, not even which sources
-   there are.
+1. Each source has a secret in the keyring; a request proves it (`engine.capabilities.hooks.proofs`), or the connector of
+   the system it comes from does. Compared in constant time; who does not know it learns nothing, not even which sources
+   there are, and nothing of what it sent is kept.
 2. An answer of 202 means on disk. The sender's own id (or a digest of the body) makes a repeat harmless, as senders repeat.
-3. A CloudEvent (structured or binary, HTTP binding 1.0.2) comes in as what it says; any other JSON as `webhook.<source>`
-   from the source `webhook/<source>`, which `triggers: [{webhook: <source>}]` waits for.
+3. What is proven and can't be understood is kept aside with its bytes and answered with 202 too: sending it again would
+   change nothing. When no more of a source is kept, 422 says so.
+4. A body too large, too slow or compressed is not read to its end.
 """
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import hashlib
-import hmac
 import logging
-import re
-import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import unquote
 
 import msgspec
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from engine.api.config import WebhookSettings
-from engine.capabilities.events.envelope import BadEvent, Incoming, taken
-from engine.capabilities.events.rules import Limits
+from engine.capabilities.hooks.quarantine import QuarantineFull, keep_aside
+from engine.capabilities.hooks.sources import Quarantine, Source, Sources
 from engine.capabilities.ports import ActionError
+from engine.capabilities.systems.ports import BadSignature
 from engine.store.errors import StoreError
 from engine.store.records import Actor
 
 Json = Any
 log = logging.getLogger("quarterdeck.webhooks")
-LARGEST = 256 * 1024
-"""Bytes a webhook may say."""
-DEEPEST = 32
-PER_S, BURST = 50.0, 200.0
-"""Requests of one source a second, and at once."""
-ID_HEADERS = ("webhook-id", "x-github-delivery", "x-gitlab-event-uuid", "x-request-id", "idempotency-key")
-STRUCTURED = "application/cloudevents+json"
-_ID = re.compile(r"[\x21-\x7e]{1,200}")
+AT_ONCE = 64
+"""Events of one delivery that wait for the disk together."""
+OFF_THE_LOOP = 64 * 1024
+"""Bytes from which a body is proven and read in a thread."""
 
 
 class Teller(Protocol):
@@ -56,157 +48,134 @@ class Teller(Protocol):
     ) -> Any: ...
 
 
-class Webhooks:
-    """The sources that may tell. `secret` gives a keyring entry by name."""
+Asker = Callable[[Actor, str], tuple[Any, Any]]
+"""The book and the vault for an actor and a cause (`Keeper.for_asker`)."""
 
-    def __init__(
-        self, teller: Teller, sources: Mapping[str, WebhookSettings], secret: Callable[[str], str], limits: Limits
-    ) -> None:
-        self._teller, self._sources, self._secret, self._limits = teller, sources, secret, limits
+
+class Webhooks:
+    """The door for those who tell."""
+
+    def __init__(self, teller: Teller, sources: Sources, asker: Asker) -> None:
+        self._teller, self._sources, self._asker = teller, sources, asker
         self._left: dict[str, tuple[float, float]] = {}
+        self._aside = asyncio.Lock()
 
     def application(self) -> Starlette:
         return Starlette(routes=[Route("/hooks/{source}", self.take, methods=["POST"])])
 
     async def take(self, request: Request) -> Response:
-        """One event."""
-        name = request.path_params["source"]
+        """One delivery."""
+        limits = self._sources.limits
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            return _answer(415, "compressed bodies are not taken")
         try:
-            body = await _body(request)
+            async with asyncio.timeout(limits.within):
+                body = await _body(request, limits.largest)
         except ClientDisconnect:
             return _answer(400, "the body was cut short")
+        except TimeoutError:
+            return _answer(408, f"the body did not come within {limits.within:g} s", {"connection": "close"})
         if body is None:
-            return _answer(413, f"at most {LARGEST} bytes")
-        settings = self._sources.get(name)
-        if settings is None or not self._proven(settings, request, body):
-            return _answer(401, "who are you?")
-        if not self._room(name):
-            return _answer(429, "too much at once", {"retry-after": "1"})
+            return _answer(413, f"at most {limits.largest} bytes")
+        name = request.path_params["source"]
+        source = self._sources.get(name)
+        if source is None:
+            self._sources.unknown += 1
+            return self._unproven(None)
+        headers = dict(request.headers)
         try:
-            event = self._read(name, request, body)
-        except BadEvent as error:
-            return _answer(422, str(error)[:300])
-        actor = Actor(kind="connector", id=f"webhook:{name}", via="webhook")
+            if len(body) > OFF_THE_LOOP:
+                events, _ = await asyncio.to_thread(self._sources.take, source, headers, body)
+            else:
+                events, _ = self._sources.take(source, headers, body)
+        except BadSignature as error:
+            return self._unproven(source, str(error))
+        except Quarantine as error:
+            return self._slowed(source) or await self._kept(source, headers, body, error)
+        return self._slowed(source) or await self._told(source, events)
+
+    async def _told(self, source: Source, events: list[Any]) -> Response:
+        """Tells all of it, many at once. What is left after a failure is told by the sender's repeat."""
+        count, actor, repeated = self._sources.count(source.name), actor_of(source), 0
         try:
-            told = await self._teller.publish(
-                event.event,
-                event.data,
-                id=event.id,
-                actor=actor,
-                source=event.source,
-                subject=event.subject,
-                cause=event.cause,
-            )
-        except StoreError as error:  # the sender tries again; nothing was taken
-            log.warning("an event of %s was not taken: %s", name, error)
+            for start in range(0, len(events), AT_ONCE):
+                told = await asyncio.gather(*(self._publish(one, actor) for one in events[start : start + AT_ONCE]))
+                repeated += sum(bool(one.repeated) for one in told)
+        except StoreError as error:
+            log.warning("an event of %s was not taken: %s", source.name, error)
             return _answer(503, "can't be recorded now", {"retry-after": "30"})
-        return _answer(202, "", body={"event": event.event, "repeated": bool(told.repeated)})
+        count.taken += len(events) - repeated
+        count.repeated += repeated
+        count.last_at, count.trouble = self._sources.now(), ""
+        if source.receiver is not None:
+            return _answer(202, "", body={"events": len(events), "repeated": repeated})
+        return _answer(202, "", body={"event": events[0].event, "repeated": bool(repeated)})
 
-    def _proven(self, settings: WebhookSettings, request: Request, body: bytes) -> bool:
-        try:
-            secret = self._secret(settings.secret).encode()
-        except ActionError as error:
-            log.error("the secret of a webhook can't be read: %s", error.message)
-            return False
-        if not secret:
-            return False
-        bearer = request.headers.get("authorization", "")
-        if bearer.startswith("Bearer "):
-            return hmac.compare_digest(bearer[7:].strip().encode(), secret)
-        signature = request.headers.get("x-hub-signature-256", "")
-        expected = "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
-        return hmac.compare_digest(signature.encode(), expected.encode())
-
-    def _room(self, name: str) -> bool:
-        """A token bucket per source."""
-        now = time.monotonic()
-        left, at = self._left.get(name, (BURST, now))
-        left = min(BURST, left + (now - at) * PER_S)
-        self._left[name] = (max(0.0, left - 1.0), now)
-        return left >= 1.0
-
-    def _read(self, name: str, request: Request, body: bytes) -> Incoming:
-        """Raises BadEvent."""
-        try:
-            said = msgspec.json.decode(body) if body else {}
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise BadEvent(f"not JSON: {error}") from error
-        if _deep(said):
-            raise BadEvent(f"lists and objects nest deeper than {DEEPEST}")
-        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media == STRUCTURED:
-            return taken(said, self._limits)
-        if "ce-specversion" in request.headers:
-            attributes = {key[3:]: unquote(value) for key, value in request.headers.items() if key.startswith("ce-")}
-            return taken({**attributes, "data": said}, self._limits)
-        given = next((request.headers[header] for header in ID_HEADERS if header in request.headers), "")
-        id_ = given if _ID.fullmatch(given) else "sha256:" + hashlib.sha256(body).hexdigest()
-        data = said if isinstance(said, dict) else {"value": said}
-        return Incoming(event=f"webhook.{name}", id=id_, source=f"webhook/{name}", subject="", data=data)
-
-
-class HookServer(uvicorn.Server):
-    """The listener. It ends when `stopping` says so, and leaves signals to the engine."""
-
-    def __init__(self, app: Any, stopping: Callable[[], bool]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                ws="none",
-                lifespan="off",
-                proxy_headers=False,
-                server_header=False,
-                access_log=False,
-                log_config=None,
-                timeout_graceful_shutdown=3,
-                limit_concurrency=100,
-            )
+    async def _publish(self, event: Any, actor: Actor) -> Any:
+        return await self._teller.publish(
+            event.event,
+            event.data,
+            id=event.id,
+            actor=actor,
+            source=event.source,
+            subject=event.subject,
+            cause=event.cause,
         )
-        self._stopping = stopping
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """The engine has its own."""
-        yield
+    async def _kept(self, source: Source, headers: dict[str, str], body: bytes, problem: Quarantine) -> Response:
+        count, reason = self._sources.count(source.name), str(problem)[:300]
+        count.last_at, count.trouble = self._sources.now(), reason
+        cause = f"webhook:{source.name}:{hashlib.sha256(body).hexdigest()[:16]}"
+        records, vault = self._asker(actor_of(source), cause)
+        try:
+            async with self._aside:  # one at a time: the same bytes at once are one record
+                kept = await keep_aside(self._sources, source, headers, body, problem, records=records, vault=vault)
+        except QuarantineFull as error:
+            return _answer(422, f"{reason}; {error}")
+        except (StoreError, OSError, ActionError) as error:
+            log.warning("a delivery of %s was not kept: %s", source.name, error)
+            return _answer(503, "can't be recorded now", {"retry-after": "30"})
+        count.quarantined += 1
+        return _answer(202, "", body={"quarantined": kept.id, "reason": reason})
 
-    async def on_tick(self, counter: int) -> bool:
-        return await super().on_tick(counter) or self._stopping()
+    def _unproven(self, source: Source | None, why: str = "") -> Response:
+        if source is not None:
+            count = self._sources.count(source.name)
+            count.unproven += 1
+            count.unproven_at = self._sources.now()
+            if count.unproven <= 3 or count.unproven % 1000 == 0:  # a flood must not fill the log
+                log.warning("a delivery for %s was not proven (%d): %s", source.name, count.unproven, why[:100])
+        return _answer(401, "who are you?")
+
+    def _slowed(self, source: Source) -> Response | None:
+        """A token bucket per source. Only what was proven takes from it: a stranger can't use up what is the sender's."""
+        limits, now = self._sources.limits, time.monotonic()
+        left, at = self._left.get(source.name, (limits.burst, now))
+        left = min(limits.burst, left + (now - at) * limits.per_s)
+        self._left[source.name] = (max(0.0, left - 1.0), now)
+        if left >= 1.0:
+            return None
+        self._sources.count(source.name).slowed += 1
+        return _answer(429, "too much at once", {"retry-after": "1"})
 
 
-def listen(port: int) -> socket.socket:
-    """Loopback alone, whatever stands in front of it. Raises OSError."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind(("127.0.0.1", port))
-    except OSError:
-        sock.close()
-        raise
-    return sock
+def actor_of(source: Source) -> Actor:
+    """A system by its name, a source of the settings as what it is."""
+    name = source.name if source.receiver is not None else f"webhook:{source.name}"
+    return Actor(kind="connector", id=name, via="webhook")
 
 
-async def _body(request: Request) -> bytes | None:
+async def _body(request: Request, largest: int) -> bytes | None:
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and (len(declared) > 12 or int(declared) > largest):
+        return None
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > LARGEST:
+        if size > largest:
             return None
         parts.append(part)
     return b"".join(parts)
-
-
-def _deep(value: Json) -> bool:
-    layer = [value]
-    for _ in range(DEEPEST):
-        layer = [
-            inner
-            for each in layer
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not layer:
-            return False
-    return any(isinstance(each, dict | list) for each in layer)
 
 
 def _answer(

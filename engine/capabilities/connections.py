@@ -181,6 +181,10 @@ class Connections:
             return None
         return system.connector, {**system.config, **(system.config.get("options") or {})}
 
+    def receivers(self) -> dict[str, tuple[Any, dict[str, Json]]]:
+        """All of those, by the system's name."""
+        return {name: found for name in self.systems if (found := self.receiver(name)) is not None}
+
     async def check(self) -> dict[str, str]:
         """Asks every remote for a sign of life: name -> its server and version, or `error: …`."""
         asked = [s for s in self.systems.values() if not s.suspended and _checks(s)]
