@@ -144,10 +144,28 @@ class Client:
         return await self._get("/v1/cohorts", tuple[CohortView, ...])
 
     async def command(
-        self, verb: str, target: str = "", args: dict[str, Json] | None = None, *, preview: bool = False, id: str = ""
+        self,
+        verb: str,
+        target: str = "",
+        args: dict[str, Json] | None = None,
+        *,
+        preview: bool = False,
+        id: str = "",
+        patience_s: float = 0.0,
     ) -> CommandAnswer:
         request = CommandRequest(id=id or str(uuid.uuid4()), target=target, args=args or {}, preview=preview)
-        return await self._send("POST", f"/v1/commands/{quote(verb, safe='')}", CommandAnswer, request, tries=1)
+        path = f"/v1/commands/{quote(verb, safe='')}"
+        return await self._send("POST", path, CommandAnswer, request, tries=1, patience_s=patience_s)
+
+    async def store_secret(self, entry: str, value: str) -> None:
+        """Blocking and short, over the plain socket: the value passes through as few hands as possible."""
+        try:
+            if value:
+                await asyncio.to_thread(wire.put_secret, self.home, entry, value.encode(), self.headers)
+            else:
+                await asyncio.to_thread(wire.delete_secret, self.home, entry, self.headers)
+        except Unreachable as error:
+            raise EngineUnreachable(str(error)) from error
 
     async def changes(self, after: int = 0) -> AsyncIterator[Changes]:
         """Ticks until the link ends: quietly when the engine says `bye`, else with `EngineUnreachable`.
@@ -187,14 +205,18 @@ class Client:
     async def _get(self, path: str, kind: type[T]) -> T:
         return await self._send("GET", path, kind, None, tries=_TRIES)
 
-    async def _send(self, method: str, path: str, kind: type[T], body: Any, *, tries: int) -> T:
+    async def _send(
+        self, method: str, path: str, kind: type[T], body: Any, *, tries: int, patience_s: float = 0.0
+    ) -> T:
         http = await self._client()
         import httpx
+
+        timeout = httpx.Timeout(patience_s, connect=5.0) if patience_s else httpx.USE_CLIENT_DEFAULT
 
         content = None if body is None else msgspec.json.encode(body)
         for left in reversed(range(tries)):
             try:
-                answer = await http.request(method, path, content=content)
+                answer = await http.request(method, path, content=content, timeout=timeout)
                 break
             except httpx.TransportError as error:
                 if not left or isinstance(error, httpx.TimeoutException):

@@ -27,7 +27,7 @@ from screens.base import Question, Target
 from screens.form_aid import AID_LINES
 from screens.form_fields import FormField, Match, Wrong
 from screens.form_sending import Send, sending
-from screens.widgets.ask import Answer, Push, Said
+from screens.widgets.ask import Answer, Hidden, Push, Said
 from screens.widgets.choosing import Choose, Completed, Filled, Prose, Several
 from screens.widgets.clean import clean, safe
 from screens.widgets.parts import Part
@@ -134,6 +134,8 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
             return Several(field.options, text, id=id)
         if field.kind == "long":
             return Prose(text, id=id)
+        if field.kind == "secret":
+            return Hidden(id=id)
         if field.complete is not None or field.kind in ("robot", "person"):
             return Completed(text, id=id)
         return Answer(text, id=id)
@@ -360,7 +362,7 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
         typed = {
             field.name: self.widget(field.name).value
             for field in self.fields
-            if self.widget(field.name).value != self._start.get(field.name, field.start)
+            if field.kind != "secret" and self.widget(field.name).value != self._start.get(field.name, field.start)
         }
         if typed:
             drafts[self.draft_key] = typed

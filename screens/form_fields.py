@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["text", "choice", "multi", "number", "bool", "robot", "person", "duration", "long"]
+Kind = Literal["text", "choice", "multi", "number", "bool", "robot", "person", "duration", "long", "secret"]
 Match = tuple[str, str]
 """A value that completes what was typed, and what tells it apart from its like."""
 Completer = Callable[[str], "Sequence[str | Match] | Awaitable[Sequence[str | Match]]"]
@@ -29,7 +29,7 @@ class FormField:
     `choices` are values or (value, how people call it) pairs. `default` is the answer that stands there at first, in
     the field's own type (a duration in seconds). `complete` gives the values that fit what was typed so far (a `robot`
     or `person` field has one of its own). `when` hides a field while it is false of what else was filled in. `strict`
-    takes nothing but a completion. `minimum` and `maximum` bound a number, or a duration in seconds.
+    takes nothing but a completion. A `secret` is shown as dots and never kept as a draft. `minimum` and `maximum` bound a number, or a duration in seconds.
     """
 
     name: str
@@ -78,7 +78,7 @@ def read(field: FormField, text: str) -> Any:
     text = text.strip()
     if not text:
         return Wrong(field.name, f"{field.label}: needed") if field.required else None
-    longest = LONGEST_LONG if field.kind == "long" else LONGEST
+    longest = LONGEST_LONG if field.kind in ("long", "secret") else LONGEST
     if len(text) > longest:
         return Wrong(field.name, f"{field.label}: at most {longest:,} characters, these are {len(text):,}")
     if field.kind == "bool":

@@ -68,6 +68,10 @@ class FakeClient:
     answers_to: dict[str, object] = field(default_factory=dict)
     """What `read` gives, by path."""
     kept: dict[str, EvidenceText] = field(default_factory=dict)
+    results: dict[str, Json] = field(default_factory=dict)
+    """What a verb's answer holds, by verb."""
+    secrets: dict[str, str] = field(default_factory=dict)
+    """What was put into the keyring."""
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
@@ -339,8 +343,21 @@ class FakeClient:
 
     # -- acting --------------------------------------------------------------------------------------------------
 
+    async def store_secret(self, entry: str, value: str) -> None:
+        await self._answer()
+        self.secrets = (
+            {**self.secrets, entry: value} if value else {n: v for n, v in self.secrets.items() if n != entry}
+        )
+
     async def command(
-        self, verb: str, target: str = "", args: dict[str, Json] | None = None, *, preview: bool = False, id: str = ""
+        self,
+        verb: str,
+        target: str = "",
+        args: dict[str, Json] | None = None,
+        *,
+        preview: bool = False,
+        id: str = "",
+        patience_s: float = 0.0,
     ) -> CommandAnswer:
         await self._answer()
         args = dict(args or {})
@@ -360,6 +377,7 @@ class FakeClient:
             preview=preview,
             consequences=consequences,
             phrase=phrase,
+            result=None if preview else self.results.get(verb),
         )
         if id and not preview:
             self.answers[id] = answer

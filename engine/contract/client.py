@@ -77,8 +77,22 @@ class Client(Protocol):
     async def robot(self, robot: str) -> RobotRow: ...
     async def cohorts(self) -> tuple[CohortView, ...]: ...
     async def command(
-        self, verb: str, target: str = "", args: dict[str, Json] | None = None, *, preview: bool = False, id: str = ""
-    ) -> CommandAnswer: ...
+        self,
+        verb: str,
+        target: str = "",
+        args: dict[str, Json] | None = None,
+        *,
+        preview: bool = False,
+        id: str = "",
+        patience_s: float = 0.0,
+    ) -> CommandAnswer:
+        """A verb. `patience_s`: as long as it may take when that is longer than usual (it asks a remote system)."""
+        ...
+
+    async def store_secret(self, entry: str, value: str) -> None:
+        """Puts a value into the engine's keyring; an empty one takes the entry out. It goes nowhere else."""
+        ...
+
     def changes(self, after: int = 0) -> AsyncIterator[Changes]:
         """The coalesced feed. Ends when the link is lost; the caller resumes with the last `seq`."""
         ...

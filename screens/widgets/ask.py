@@ -165,3 +165,11 @@ class Answer(Input):
     def __init__(self, value: str = "", *, id: str | None = None) -> None:
         super().__init__(clean(value), id=id, compact=True, select_on_focus=False)
         self.cursor_blink = False  # blinking costs 2.7 kB/s on the wire
+
+
+class Hidden(Answer):
+    """A line that is not shown while it is typed."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("", id=id)
+        self.password = True
