@@ -248,7 +248,8 @@ class ModelVersion(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Registry(Protocol):
-    """A model registry. Mirrors feeds `model` and `model_version`."""
+    """A model registry. Mirrors feeds `model`, `model_version` (id `model/version`) and `model_alias` (id `model@alias`,
+    state: the version it points at)."""
 
     traits: dict[str, str]
 
@@ -256,7 +257,23 @@ class Registry(Protocol):
     async def version(self, name: str, version: str) -> ModelVersion: ...
     async def register(
         self, name: str, *, digest: str, source: str, tags: Mapping[str, str], key: str, in_doubt: bool = False
-    ) -> ModelVersion: ...
+    ) -> ModelVersion:
+        """A version of this content; one that has this digest already is that version, whatever key it came with."""
+        ...
+
+    async def keep(
+        self, name: str, file: Path, *, digest: str, metrics: Mapping[str, float], key: str, in_doubt: bool = False
+    ) -> str:
+        """Puts the bytes where the registry itself keeps them, with what was measured; the `source` for `register`."""
+        ...
+
+    async def fetch(
+        self, version: ModelVersion, target: Path, *, told: Callable[[int, int], None] | None = None
+    ) -> str:
+        """The version's one file from where the registry keeps it; its digest. `NotHere` when its bytes are somewhere else
+        (`source` says where), `DigestMismatch` when they are not what the version says."""
+        ...
+
     async def tag(self, name: str, version: str, tags: Mapping[str, str]) -> None: ...
     async def alias(self, name: str, alias: str, version: str, *, expect: str | None = None) -> None:
         """Points the alias there; with `expect` only from that version (`Conflict` else; where the owner has no
@@ -276,7 +293,8 @@ class LabelJob(Struct, frozen=True, kw_only=True):
 
 
 class RemoteLabel(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One person's answer to a job, as the labelling system has it. `spans` are seconds in the recording."""
+    """One person's answer to a job, as the labelling system has it. `choices` are of the whole recording (a number as its
+    text)."""
 
     job: str
     id: str
@@ -285,7 +303,16 @@ class RemoteLabel(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cancelled: bool = False
     lead_s: float = 0.0
     choices: dict[str, str] = field(default_factory=dict)
-    spans: tuple[tuple[float, float, str], ...] = ()
+    spans: tuple[Span, ...] = ()
+
+
+class Span(Struct, frozen=True, kw_only=True):
+    """`name` has `value` from `t0` to `t1`, seconds in the recording."""
+
+    name: str
+    value: str
+    t0: float
+    t1: float
 
 
 class Labels(Protocol):
@@ -293,9 +320,20 @@ class Labels(Protocol):
 
     traits: dict[str, str]
 
-    async def project(
-        self, title: str, schema: Mapping[str, Sequence[str]], *, key: str, in_doubt: bool = False
-    ) -> str: ...
+    async def project(  # noqa: PLR0913
+        self,
+        title: str,
+        schema: Mapping[str, Sequence[str]],
+        *,
+        spans: Mapping[str, Sequence[str]] | None = None,
+        numbers: Sequence[str] = (),
+        key: str,
+        in_doubt: bool = False,
+    ) -> str:
+        """A project that asks for one of the values of each name of `schema`, for `spans` in time and for `numbers`; its id.
+        The one made with this key, if there is one."""
+        ...
+
     async def push(self, project: str, jobs: Sequence[LabelJob], *, key: str, in_doubt: bool = False) -> int:
         """Hands jobs over, those that are not there yet; how many are there now."""
         ...
@@ -405,9 +443,7 @@ class Gateways(Protocol):
         """As it was last looked at (`looked_at` 0: never). No I/O."""
         ...
 
-    async def run(
-        self, gateway: str, command: str, *, timeout_s: float, limit_b: int = 1 << 20, key: str = ""
-    ) -> Ran:
+    async def run(self, gateway: str, command: str, *, timeout_s: float, limit_b: int = 1 << 20, key: str = "") -> Ran:
         """With `key` the command is run once however often this is called, and its output is what it said then; a
         command that a dead machine left behind raises ActionError `Unfinished`."""
         ...
@@ -423,7 +459,15 @@ class Gateways(Protocol):
         ...
 
     async def open(
-        self, gateway: str, *, key: str, certificate: str, command: str = "", term: str = "", cols: int = 80, rows: int = 24
+        self,
+        gateway: str,
+        *,
+        key: str,
+        certificate: str,
+        command: str = "",
+        term: str = "",
+        cols: int = 80,
+        rows: int = 24,
     ) -> Terminal:
         """With somebody's certificate; with `term` on a terminal. `key` is the private half, as OpenSSH text."""
         ...
