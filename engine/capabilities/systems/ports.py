@@ -320,7 +320,7 @@ class Labels(Protocol):
 
     traits: dict[str, str]
 
-    async def project(  # noqa: PLR0913
+    async def project(
         self,
         title: str,
         schema: Mapping[str, Sequence[str]],
@@ -442,6 +442,8 @@ class Gateways(Protocol):
     def seen(self, gateway: str) -> GatewayState:
         """As it was last looked at (`looked_at` 0: never). No I/O."""
         ...
+
+    def all_seen(self) -> Sequence[GatewayState]: ...
 
     async def run(self, gateway: str, command: str, *, timeout_s: float, limit_b: int = 1 << 20, key: str = "") -> Ran:
         """With `key` the command is run once however often this is called, and its output is what it said then; a
