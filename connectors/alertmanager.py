@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -24,12 +23,13 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec import Struct, field
 
-from connectors.http import Bearer, HttpClient
+from connectors.http import Bearer, HttpClient, NoneType
 from connectors.remote_text import clean
+from connectors.settings import FIELDS, SECRETS, client
+from engine.capabilities.hooks import proofs
 from engine.capabilities.ports import ActionError, Clock, Json, Param
 from engine.capabilities.systems.ports import (
     BadDelivery,
-    BadSignature,
     Feed,
     Incoming,
     Pulled,
@@ -209,7 +209,7 @@ class Alertmanager:
         if (await self._one(id)).status.state == "expired":
             return
         try:
-            await self._http.send("DELETE", f"/api/v2/silence/{id}", str, safe=True)
+            await self._http.send("DELETE", f"/api/v2/silence/{id}", NoneType, safe=True)
         except ActionError as error:
             # newer servers answer 500 when it ended in between
             if error.error != "ServerError" or (await self._one(id)).status.state != "expired":
@@ -339,17 +339,14 @@ class AlertmanagerConnector:
     docs = "API v2 (openapi.yaml) and webhook version 4 of Prometheus Alertmanager 0.25; tested against the real server"
     capabilities = ("alerts",)
     needs: tuple[str, ...] = ()
-    secrets = {"webhook_secret": "alertmanager-webhook"}
+    secrets = {**SECRETS, "webhook_secret": "bearer token its webhooks carry"}
     fields: dict[str, Param] = {
-        "url": Param(type="string", description="base URL, e.g. https://alerts.example.com"),
+        **FIELDS,
         "secret": Param(type="string", required=False, description="name of the keyring entry of a bearer token"),
         "webhook_secret": Param(
             type="string", required=False, description="name of the keyring entry that proves its webhooks"
         ),
         "label": Param(type="string", required=False, description="label that names the robot (robot)"),
-        "ca": Param(type="string", required=False, description="file of certificate authorities to trust"),
-        "allow_plaintext": Param(type="boolean", required=False, description="http to another machine"),
-        "timeout_s": Param(type="number", required=False, description="seconds one call may take (20)"),
     }
 
     def build(
@@ -360,21 +357,13 @@ class AlertmanagerConnector:
             raise ActionError(
                 "NotConfigured", "alertmanager: label is not a label's name", kind="configuration", retryable=False
             )
-        http = HttpClient(
-            str(config["url"]),
-            name="Alertmanager",
-            auth=Bearer(lambda: secret(name)) if name else None,
-            ca=str(config.get("ca", "")),
-            allow_plaintext=config.get("allow_plaintext") is True,
-            timeout_s=float(config.get("timeout_s", 20.0)),
-        )
+        auth = Bearer(lambda: secret(name)) if name else None
+        http = client(config, secret, name="Alertmanager", auth=auth)
         return {"alerts": Alertmanager(http, clock, label)}
 
     def receive(self, headers: Mapping[str, str], body: bytes, secret: str, now: float) -> Sequence[Incoming]:
         """One event per alert of the group: `qd.alert.firing`, `qd.alert.resolved`. A repeat is the same event."""
-        given = headers.get("authorization", "")
-        if not secret or not hmac.compare_digest(given.encode(), f"Bearer {secret}".encode()):
-            raise BadSignature("not its bearer token")
+        proofs.bearer(headers, secret)
         try:
             said = msgspec.json.decode(body, type=_Delivery)
         except (msgspec.DecodeError, RecursionError, OverflowError) as error:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from connectors.goosebit import Device
+from connectors.devices import Device
 from engine.capabilities.ports import ActionError, Clock, Json, Param, Robot, Sample, Signals
 
 ONLINE_POLLS = 3.0  # missed polls after which a robot counts as offline
@@ -33,7 +33,7 @@ Labelled = tuple[dict[str, str], Sample]
 
 
 class DeviceList(Protocol):
-    async def devices(self) -> list[Device]: ...
+    async def devices(self) -> Sequence[Device]: ...
 
 
 class JoinedFleet:
