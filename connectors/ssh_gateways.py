@@ -165,6 +165,9 @@ class SshGateways:
             system=self._name,
         )  # fmt: skip
 
+    def all_seen(self) -> Sequence[GatewayState]:
+        return tuple(self.seen(name) for name in self._places)
+
     async def look(self, gateway: str) -> GatewayState:
         place, shown = self._place(gateway), Presented()
         told: dict[str, Any] = {"reachable": False, "host_key": "unknown", "engine_version": "", "error": ""}
@@ -305,6 +308,7 @@ class SshGateways:
         fresh, size = target.with_name(target.name + ".part"), 0
         async with self._sftp(gateway) as sftp:
             try:
+                source: Any
                 async with sftp.open(remote, "rb") as source:
                     with fresh.open("wb") as stream:
                         while data := await source.read(CHUNK):

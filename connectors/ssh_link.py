@@ -189,7 +189,7 @@ async def _connected(
         raise _not_it(place, presented, str(error)) from error
     except asyncssh.KeyExchangeFailed as error:
         if known[0] or known[1]:
-            raise _host_key("HostKeyChanged", place, f"it shows none of the kinds of key it is known by ({error})")
+            raise _host_key("HostKeyChanged", place, f"it shows no key of the kind it is known by ({clean(error)})") from error
         raise ActionError("Unreachable", f"{_at(place)}: {clean(error)}", kind="communication") from error
     except asyncssh.PermissionDenied as error:
         raise ActionError(

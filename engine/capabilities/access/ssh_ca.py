@@ -165,6 +165,16 @@ class Authority:
         return head + bytes([_KRL_CERTIFICATES]) + _string(body)
 
 
+def fresh_pair() -> tuple[str, str]:
+    """An Ed25519 pair of a session's own: private text and public line (OpenSSH). It never touches a disk."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    return private, key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
 def forced_command(until: int) -> str:
     """What the gateway runs instead of what was asked: the same, for no longer than the grant (GNU `timeout`).
 
