@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from engine.api import desk, verbs
+from engine.api import asking, desk, verbs
 from engine.api.access import Caller, forbidden
 from engine.api.consequences import NONE, Consequences, consequences, fits
 from engine.api.door import Door, Host
@@ -49,8 +49,10 @@ async def perform(door: Door, caller: Caller, name: str, body: bytes) -> Command
             field="verb",
         )
     request, args = _shaped(verb, body)
+    scope = await _scope(door, name, request.target)
     if not name.startswith("gate."):
-        await _permit(door, caller, verb, request)
+        await _permit(door, caller, verb, request, scope)
+    await asking.ask(door, caller, verb, request, scope)
     if name == "engine.stop":
         return _stop(door, request)
     if name in desk.DESK:
@@ -182,9 +184,9 @@ def _typed(typed: str, meant: Consequences) -> None:
     )
 
 
-async def _permit(door: Door, caller: Caller, verb: verbs.Verb, request: verbs.Request) -> None:
+async def _permit(door: Door, caller: Caller, verb: verbs.Verb, request: verbs.Request, scope: dict[str, Json]) -> None:
     """Raises `Denied` unless the policy allows it. Refusals are facts: they are recorded (a preview asks for nothing)."""
-    why = forbidden(door, caller, verb.name, await _scope(door, verb.name, request.target))
+    why = forbidden(door, caller, verb.name, scope)
     if why is None and verb.name == "run.start":
         why = await asyncio.to_thread(_no_starter, door, caller, request.target)
     if why is None:

@@ -360,6 +360,7 @@ _SENTENCES: dict[str, Callable[[Data], tuple[str, str]]] = {
     "RunMigrated": _plain(lambda d: f"moved to definition {str(d['digest'])[:12]}{_by(d)}{_because(d)}", "notice"),
     "RunRedriven": _plain(lambda d: f"goes on from {_last(d['step'])}{_by(d)}{_because(d)}", "notice"),
     "CommandRefused": _plain(lambda d: f"{d['verb']}{_by(d)} refused: {_cut(d['reason'])}", "warning"),
+    "PolicyAsked": _plain(lambda d: f"{d['system']} allows {d['verb']}{_by(d)} ({d['path']})"),
     "RunCompleted": _plain(lambda d: f"the run ended: {_words(d.get('ending') or 'completed')}", "notice"),
     "RunFailed": _plain(lambda d: f"the run failed: {_why(d)}", "alarm"),
     "RunCancelled": _plain(lambda d: f"the run was cancelled{_by(d)}{_because(d)}", "warning"),

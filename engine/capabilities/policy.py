@@ -76,6 +76,16 @@ class Delegation(Struct, frozen=True, kw_only=True):
     until: float
 
 
+class Asked(Struct, frozen=True, kw_only=True):
+    """A policy engine that decides beside the roles. `system` empty: whichever serves decisions. `within` seconds without an
+    answer are a no."""
+
+    path: str
+    verbs: tuple[str, ...]
+    system: str = ""
+    within: float = 3.0
+
+
 class Policy(Struct, frozen=True, kw_only=True):
     """The policy as it holds until the engine is started anew."""
 
@@ -88,6 +98,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     second_factor: tuple[str, ...] = ()
     delegations: tuple[Delegation, ...] = ()
     calendar: dict[str, windows.Window] = field(default_factory=dict)
+    ask: tuple[Asked, ...] = ()
 
     @classmethod
     def load(cls, text: str, *, environment: str = "production", owner: str = "") -> Policy:
@@ -179,6 +190,12 @@ class Policy(Struct, frozen=True, kw_only=True):
         reason = self.may(Identity(person="", roles=tuple(roles)), verb, scope)
         return reason.reason if reason is not None else ""
 
+    def asks(self, verb: str) -> tuple[Asked, ...]:
+        """Who is asked about a verb beside the roles, all of whom must say yes. Nobody about what makes things safer."""
+        if verb in policy_file.NEVER_ASKED:
+            return ()
+        return tuple(one for one in self.ask if _matches(verb, one.verbs))
+
     def verbs(self, roles: Sequence[str]) -> tuple[str, ...]:
         """The verbs that roles give at least somewhere, those that demand a second factor left out."""
         grants = [grant for name in roles if name in self.known for grant in self.known[name].grants]
@@ -259,6 +276,7 @@ def _made(text: str, environment: str, owner: str) -> Policy:
             for one in values.get("delegations", ())
         ),
         calendar={name: windows.Window(name=name, **window) for name, window in values.get("windows", {}).items()},
+        ask=tuple(Asked(**{**one, "verbs": tuple(one["verbs"])}) for one in policy_file.asked_of(values)),
     )
 
 

@@ -32,6 +32,14 @@ ROLES = ListOf(ROLE)
 WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
+NEVER_ASKED = (
+    "rollout.pause", "rollout.hold", "rollout.rollback", "run.suspend", "hold.place", "incident.declare", "incident.contain",
+    "incident.breakglass", "breakglass.take", "access.revoke", "access.relinquish", "artifact.revoke", "case.takeout",
+    "session.quarantine", "connector.suspend", "gate.withdraw", "engine.stop",
+)  # fmt: skip
+"""What makes things safer, or is done when nothing else works. It never waits for another system's yes."""
+
+
 class Verb(Shape):
     """A verb, or a pattern of verbs such as run.*"""
 
@@ -158,6 +166,17 @@ HOLDER = Either(
     ROLES,
 )
 
+ASKED = Record(
+    {
+        "system": Text("the name of a system", r"[a-z0-9][a-z0-9._-]{0,62}"),
+        "path": Text("the path of a rule", r"[A-Za-z_][A-Za-z0-9_-]*(/[A-Za-z_][A-Za-z0-9_-]*)*"),
+        "verbs": ListOf(Verb(), least=1, single=True),
+        "within": Duration(),
+    },
+    required=("path", "verbs"),
+    what="a policy engine that is asked",
+)
+
 POLICY = Record(
     {
         "policy": Number(1, 1),
@@ -174,6 +193,7 @@ POLICY = Record(
             "a role's name",
         ),
         "second_factor": ListOf(Verb()),
+        "ask": Either(ASKED, ListOf(ASKED)),
         "delegations": ListOf(
             Record(
                 {"from": Text("a person"), "to": Text("a person"), "roles": ROLES, "until": Instant()},
@@ -233,6 +253,12 @@ def check(values: Mapping[str, Any], findings: Findings, roles: Mapping[str, Any
     for at, holder in holders.items():
         for role in roles_of(holder):
             known(f"{at}.roles", role, roles, "role")
+    for one in asked_of(values):
+        for verb in one.get("verbs", ()):
+            if verb in NEVER_ASKED:
+                line = next((lines[at] for at in ("ask.verbs", "ask.0.verbs", "ask") if at in lines), 1)
+                said = f"{verb} makes things safer: it does not wait for a policy engine"
+                findings.add(line, "ask.verbs", said, "leave it out (a pattern passes over it)")
     accounts: dict[str, str] = {}
     for name, holder in values.get("people", {}).items():
         for user in holder.get("users", ()) if isinstance(holder, dict) else ():
@@ -264,3 +290,9 @@ def check(values: Mapping[str, Any], findings: Findings, roles: Mapping[str, Any
 def roles_of(holder: Any) -> tuple[str, ...]:
     """The roles of an entry, written as a list or under `roles`."""
     return tuple(holder.get("roles", ())) if isinstance(holder, dict) else tuple(holder)
+
+
+def asked_of(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The policy engines to be asked, written as one or as a list."""
+    found = values.get("ask", ())
+    return (found,) if isinstance(found, Mapping) else tuple(one for one in found if isinstance(one, Mapping))
