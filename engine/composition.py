@@ -29,22 +29,24 @@ from engine.capabilities.packs import PackError, load_pack
 from engine.capabilities.policy import Policy, PolicyError
 from engine.capabilities.ports import ActionError
 from engine.capabilities.registry import Registry, builtin
-from engine.capabilities.rollout.fleet import Mirror
 from engine.capabilities.rollout.foresee import Foresight
 from engine.capabilities.rollout.projection import RolloutProjector
 from engine.capabilities.rollout.reads import RolloutReads
 from engine.capabilities.secrets import Secrets
+from engine.capabilities.systems.live import Systems
 from engine.contract.system import ValidationFinding
 from engine.core.deciding import WindowState
 from engine.hosts.clock import RealClock, ScaledClock
 from engine.hosts.embedded import Host
 from engine.hosts.retention import Retention
 from engine.hosts.settings import Answer, Config
+from engine.hosts.syncing import Syncing
 from engine.hosts.telling import Telling
-from engine.jobs import FleetSync, Health, Soundness, lasting
+from engine.jobs import FleetWatch, Soundness, lasting
 from engine.language import DefinitionError, Expressions, World, load, read
 from engine.store.errors import StoreError, StoreInUse, StoreReadOnly
 from engine.store.integrity import FULL_AT_START
+from engine.store.mirror import added_systems
 from engine.store.queries import Queries
 from engine.store.records import ENGINE
 
@@ -106,11 +108,13 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         {name: msgspec.to_builtins(each) for name, each in settings.connectors.items()}, secrets.get, clock
     )
     home = subjects.Home(config=config_folder, state=state, clock=clock, secrets=secrets, policy=_pack(settings))
-    connections.embed(subjects.embedded(home))
+    systems = Systems(connections, secrets, clock)
+    connections.embed({**subjects.embedded(home), "systems": systems})
     sock = inherited()
     ours = sock is None
     path = run / "engine.sock" if sock is None else Path(sock.getsockname())
     database = state / "quarterdeck.db"
+    systems.restore(added_systems(database))  # before the host: runs that go on ask for them at once
     host = await Host.open(
         _config(
             database=database,
@@ -122,10 +126,10 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         )
     )
     tasks: list[asyncio.Task[None]] = []
+    syncing = Syncing(host, clock)
     try:
         host.windows = Windows(policy, clock)
         await _register_patterns(host, world)
-        health = Health(connections, settings)
         soundness = Soundness(database)
         door = Door(
             host=host,
@@ -138,7 +142,7 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
             socket=path,
             database=database,
             validate=lambda text: _findings(text, world),
-            health=lambda: health.seen,
+            health=lambda: systems.health,
             state=lambda: soundness.state(host.state),
             epoch=lambda: host.epoch,
             foresee=Foresight(connections.ports, _pack(settings), clock.now),
@@ -152,16 +156,18 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, door.stopping.set)
-        tasks.append(asyncio.create_task(lasting("health", health.watch())))
+        await systems.begin(host.book.bound(actor=ENGINE, cause="settings"), syncing)
+        tasks.append(asyncio.create_task(lasting("systems", systems.watch())))
+        terminals = connections.ports["terminals"]
+        terminals.bind(*host.keeper.for_asker(ENGINE, "gateway sessions"))
+        tasks.append(asyncio.create_task(lasting("gateway sessions", terminals.run())))
         tasks.append(asyncio.create_task(lasting("retention", Retention(host).run())))
         if "sink" in connections.ports:
             tasks.append(asyncio.create_task(lasting("telling", Telling(host, connections.ports["sink"]).run())))
         if host.journal.seq > FULL_AT_START:
             tasks.append(asyncio.create_task(lasting("verification", soundness.look())))
-        if "fleet" in connections.ports and "updates" in connections.ports:
-            mirror = Mirror(connections.ports["fleet"], connections.ports["updates"], clock.now)
-            sync = FleetSync(host, mirror, clock, settings.sync_s)
-            tasks.append(asyncio.create_task(lasting("fleet sync", sync.run())))
+        fleet = FleetWatch(host, connections.ports, clock, settings.sync_s)
+        tasks.append(asyncio.create_task(lasting("fleet sync", fleet.run())))
         if hooks := hook_server(
             settings,
             config_folder,
@@ -180,12 +186,14 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         await Server(application(door), door, lambda: ready.say(b"R")).serve(sockets=[sock])
         log.info("ending")
     finally:
+        syncing.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if ours:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
+        await connections.ports["terminals"].close()
         await host.close()
         await connections.close()
 

@@ -1,32 +1,27 @@
-"""What the engine does by itself for as long as it lives: asks the remote systems how they are, mirrors the fleet."""
+"""What the engine does by itself for as long as it lives: verifies its history, mirrors the fleet."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sys
-import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from engine.api.config import Settings
-from engine.capabilities.connections import Connections
 from engine.capabilities.ports import ActionError
 from engine.capabilities.rollout.fleet import Mirror, Statements
 from engine.capabilities.rollout.reads import RolloutReads
 from engine.contract.fleet import RobotRow
-from engine.contract.system import ConnectorHealth, VerifyReport
+from engine.contract.system import VerifyReport
 from engine.hosts.clock import Clock
 from engine.hosts.embedded import Host
 from engine.store.errors import StoreError
 from engine.store.records import Actor
 
 log = logging.getLogger("quarterdeck.jobs")
-CHECK_S = 30.0
-"""Real seconds between looks at the remote systems."""
 SETTLE_S = 10.0
 """Real seconds after the start that belong to runs and people."""
 LEAST_S = 2.0
@@ -67,33 +62,26 @@ class Soundness:
             log.critical("%s", self._problem)
 
 
-class Health:
-    """What the remote systems last answered."""
+class FleetWatch:
+    """Mirrors the fleet as long as somebody serves it: the systems it is joined from may come and go."""
 
-    def __init__(self, connections: Connections, settings: Settings) -> None:
-        self._connections, self._settings = connections, settings
-        self.seen: tuple[ConnectorHealth, ...] = ()
+    def __init__(self, host: Host, ports: Mapping[str, Any], clock: Clock, every_s: float) -> None:
+        self._host, self._ports, self._clock, self._every_s = host, ports, clock, every_s
+        self._made_of: tuple[Any, Any] = (None, None)
+        self._sync: FleetSync | None = None
 
-    async def watch(self) -> None:
+    async def run(self) -> None:
         while True:
-            await self.look()
-            await asyncio.sleep(CHECK_S)
-
-    async def look(self) -> None:
-        found = []
-        for name, said in (await self._connections.check()).items():
-            configured = self._settings.connectors.get(name)
-            found.append(
-                ConnectorHealth(
-                    name=name,
-                    kind=configured.kind if configured else "joined",
-                    url=configured.url if configured else "",
-                    ok=not said.startswith("error: "),
-                    checked_at=time.time(),
-                    message=said.removeprefix("error: "),
-                )
-            )
-        self.seen = tuple(found)
+            fleet, updates = self._ports.get("fleet"), self._ports.get("updates")
+            if fleet is not self._made_of[0] or updates is not self._made_of[1]:
+                self._made_of, self._sync = (fleet, updates), None
+                if fleet is not None and updates is not None:
+                    mirror = Mirror(fleet, updates, self._clock.now)
+                    self._sync = FleetSync(self._host, mirror, self._clock, self._every_s)
+                    await self._sync.remember()
+            if self._sync is not None:
+                await self._sync.once()
+            await asyncio.sleep(max(LEAST_S, self._clock.real_duration(self._every_s)) if self._sync else LEAST_S)
 
 
 class FleetSync:
@@ -103,12 +91,6 @@ class FleetSync:
         self._host, self._mirror, self._clock = host, mirror, clock
         self._every_s = every_s
         self._failed = ""
-
-    async def run(self) -> None:
-        await self.remember()
-        while True:
-            await self.once()
-            await asyncio.sleep(max(LEAST_S, self._clock.real_duration(self._every_s)))
 
     async def remember(self) -> None:
         """Begins with the rows an earlier engine left."""

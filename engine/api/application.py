@@ -8,6 +8,7 @@ import logging
 import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from engine.api import feed, history, views
+from engine.api import feed, history, secrets, terminals, views
 from engine.api.access import Caller, caller_of, me
 from engine.api.door import VERSION, Door
 from engine.api.openapi import describe
@@ -303,8 +304,17 @@ def application(door: Door) -> Starlette:
         Route(_open_ended(path), guarded(read(how, known)), methods=["GET"])
         for path, (_, _, known, how) in READS.items()
     ]
+    async def secret(request: Request, caller: Caller) -> Response:
+        return await (secrets.delete if request.method == "DELETE" else secrets.put)(door, request, caller)
+
+    async def secret_names(request: Request, caller: Caller) -> Response:
+        return await secrets.names(door, request, caller)
+
     routes += [
         Route("/v1/commands/{verb}", guarded(command), methods=["POST"]),
+        Route("/v1/secrets/{entry}", guarded(secret), methods=["PUT", "DELETE"]),
+        Route("/v1/secrets", guarded(secret_names), methods=["GET"]),
+        *(Route(path, guarded(partial(each, door)), methods=[method]) for path, each, method in terminals.ROUTES),
         Route("/v1/workflows/validate", guarded(validate), methods=["POST"]),
         Route("/v1/history/export", guarded(export), methods=["GET"]),
         Route("/v1/feed", guarded(live), methods=["GET"]),

@@ -376,6 +376,8 @@ _SENTENCES: dict[str, Callable[[Data], tuple[str, str]]] = {
     ),
     "TriggerFailed": _plain(lambda d: f"the rule {_cut(d['trigger'], 80)} failed on an event{_because(d)}", "alarm"),
     "RecordChanged": _record_changed,
+    "SecretStored": _plain(lambda d: f"the secret {_cut(d['entry'], 60)} was stored{_by(d)}", "notice"),
+    "SecretDeleted": _plain(lambda d: f"the secret {_cut(d['entry'], 60)} was deleted{_by(d)}", "notice"),
     "PayloadRedacted": _plain(lambda d: f"the payload of event {d['seq']} was redacted{_because(d)}", "warning"),
     "RunTimedOut": _plain(lambda d: "the run ran out of time", "alarm"),
 }

@@ -155,7 +155,7 @@ class Connections:
         kinds: Mapping[str, Callable[[], Connector]] | None = None,
     ) -> None:
         self._secret, self._clock = secret, clock
-        self._kinds = installed() if kinds is None else kinds
+        self.kinds = installed() if kinds is None else kinds
         self.systems: dict[str, System] = {}
         self.ports = Ports(self.systems)
         self._embedded: dict[str, Any] = {}
@@ -170,7 +170,9 @@ class Connections:
     def first(self, capability: str) -> str:
         """The name of the system that is asked when none is named; empty when there is none."""
         able = [
-            s for s in self.systems.values() if capability in s.built and capability in s.serves and not s.suspended
+            s
+            for s in list(self.systems.values())
+            if capability in s.built and capability in s.serves and not s.suspended
         ]
         return next((s.name for s in able if s.name == capability), able[0].name if able else "")
 
@@ -188,7 +190,7 @@ class Connections:
     async def check(self) -> dict[str, str]:
         """Asks every remote for a sign of life: name -> its server and version, or `error: …`."""
         asked = [s for s in self.systems.values() if not s.suspended and _checks(s)]
-        said = await asyncio.gather(*(sign_of_life(each) for each in asked))
+        said = await asyncio.gather(*(sign_of_life(each.implementations) for each in asked))
         return {system.name: words for system, words in zip(asked, said, strict=True)}
 
     # -- changing ----------------------------------------------------------------------------------------------------
@@ -203,11 +205,11 @@ class Connections:
         if not NAME.fullmatch(name):
             raise _wrong(f"connectors: {name[:70]!r} is no name: small letters, digits, dots, dashes and underscores")
         kind = str(config.get("kind", ""))
-        if kind not in self._kinds:
-            known = ", ".join(sorted(self._kinds))
+        if kind not in self.kinds:
+            known = ", ".join(sorted(self.kinds))
             raise _wrong(f"connectors.{name}.kind: no connector {kind!r}; installed: {known}")
         try:
-            connector = self._kinds[kind]()
+            connector = self.kinds[kind]()
         except Exception as error:
             raise _wrong(f"connectors.{name}.kind: {kind} can't be loaded ({type(error).__name__}: {error})") from error
         system = System(name, config, connector, origin=origin)
@@ -293,10 +295,10 @@ class Connections:
     def _imply(self) -> None:
         for capability, (kind, needs) in IMPLIED.items():
             others = [s for s in self.systems.values() if capability in s.serves and not s.implied]
-            wanted = kind in self._kinds and not others and all(self.first(n) for n in needs)
+            wanted = kind in self.kinds and not others and all(self.first(n) for n in needs)
             there = self.systems.get(capability)
             if wanted and there is None:
-                self.systems[capability] = System(capability, {"kind": kind}, self._kinds[kind](), origin="implied")
+                self.systems[capability] = System(capability, {"kind": kind}, self.kinds[kind](), origin="implied")
             elif not wanted and there is not None and there.implied:
                 self._let_go(self.systems.pop(capability))
 
@@ -389,10 +391,10 @@ def secret_fields(connector: Connector) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in known if name in connector.fields))
 
 
-async def sign_of_life(system: System) -> str:
-    """What the system says of itself, or `error: …`; asked of each thing that was built of it."""
+async def sign_of_life(built: Iterable[Any]) -> str:
+    """What a system says of itself, or `error: …`; each thing that was built of it is asked."""
     said = []
-    for one in system.implementations:
+    for one in built:
         check = getattr(one, "check", None)
         if check is None:
             continue

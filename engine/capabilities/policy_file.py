@@ -23,7 +23,7 @@ CORE = (
 )  # fmt: skip
 """What can be asked of runs, gates, rollouts and the engine itself."""
 
-VERBS = (*CORE, "event.emit", *subjects.verbs())
+VERBS = (*CORE, "event.emit", "connector.secret", *subjects.verbs())
 """Everything that can be asked of the engine. A policy that names another verb has a typing mistake."""
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}"

@@ -77,6 +77,17 @@ class Secrets:
         except Exception as error:
             raise self._unusable(f"{error.__class__.__name__}: {error}") from error
 
+    def names(self) -> tuple[str, ...]:
+        """Which entries there are, where the back-end can tell. Raises ActionError `KeyringUnusable`."""
+        backend = self._opened()
+        listed = getattr(backend, "names", None)
+        if listed is None:
+            raise self._unusable("it can't list its entries")
+        try:
+            return tuple(listed(SERVICE))
+        except Exception as error:
+            raise self._unusable(f"{error.__class__.__name__}: {error}") from error
+
     def prepare(self) -> None:
         """Makes the key file of the file keyring where none is. Raises ActionError `KeyringUnusable`."""
         backend = self._opened()
