@@ -31,7 +31,7 @@ class BadRequest(Exception):
 
 def evaluate(path, value):
     """The result of a path as OPA gives it: no `result` at all when it is not defined."""
-    query = "data" + "".join(f"[{json.dumps(part)}]" for part in path)
+    query = "found = data" + "".join(f"[{json.dumps(part)}]" for part in path)
     engine = Interpreter()
     for name, text in POLICIES.items():
         engine.add_module(name, text)
@@ -41,8 +41,9 @@ def evaluate(path, value):
     answer = str(engine.query(query))
     if answer == "undefined":
         return {}
-    expressions = json.loads(answer).get("expressions")
-    return {"result": expressions[0]} if expressions else {}
+    # bound to a name: asked for by itself, what is false reads as undefined
+    bindings = json.loads(answer).get("bindings") or {}
+    return {"result": bindings["found"]} if "found" in bindings else {}
 
 
 class Handler(BaseHTTPRequestHandler):
