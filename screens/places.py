@@ -46,6 +46,7 @@ PLACES = (
     Place("access", "screens.access:AccessScreen", "Requests, grants and who has control", "f2", "qd access ls", "ac"),
     Place("workflows", "screens.workflows:WorkflowsScreen", "Workflows: what they do; start one", "f3", "qd workflows ls", "wf"),
     Place("events", "screens.events:EventsScreen", "Events and what each of them started", "f4", "qd events ls", "ev"),
+    Place("connectors", "screens.connectors:ConnectorsScreen", "Remote systems: health, what is mirrored, how old it is", "f5", "qd connectors ls", "cn"),
 )  # fmt: skip
 
 THINGS = (
@@ -64,6 +65,7 @@ THINGS = (
     Thing("incident", "screens.incident:IncidentScreen", "incidents", "incident", "I-44", "I"),
     Thing("case", "screens.case:CaseScreen", "cases", "case", "M-311", "M"),
     Thing("request", "screens.request:RequestScreen", "access", "access_request", "Q-208", "Q"),
+    Thing("system", "screens.system:SystemScreen", "connectors", "system", "updates"),
     Thing("trace", "screens.trace:TraceScreen", "events", example="run-42"),
 )
 
