@@ -24,11 +24,14 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 
 from connectors.http import Bearer, HttpClient
+from connectors.listing import listed
 from connectors.remote_text import clean
 from engine.capabilities.ports import ActionError, Clock, InDoubt, InstallReport, Json, Param, Release
+from engine.capabilities.systems.ports import Feed, Pulled, RemoteObject, Right
 
 BATCH = 25
 ERROR_WORDS = ("fail", "error", "refus", "denied", "no space", "not ", "could", "abort", "timeout", "mismatch")
@@ -61,6 +64,8 @@ class Device(Struct, frozen=True):
     force_update: bool = False
     last_seen: float | None = None
     poll_seconds: float | None = None
+    name: str | None = None
+    feed: str | None = None
 
 
 class _Devices(Struct):
@@ -69,6 +74,19 @@ class _Devices(Struct):
 
 class _AllSoftware(Struct):
     software: list[Software]
+
+
+class _Rollout(Struct):
+    id: int
+    name: str | None = None
+    feed: str | None = None
+    software: Software | None = None
+    paused: bool = False
+    created_at: int = 0
+
+
+class _Rollouts(Struct):
+    rollouts: list[_Rollout] = field(default_factory=list)
 
 
 class _Log(Struct):
@@ -122,8 +140,15 @@ class Login:
 
 
 class GooseBit:
-    """Implements the port Updates; `devices` is the raw list for the fleet."""
+    """Implements the port Updates; `devices` is the raw list for the fleet. Mirrors devices, software and rollouts: what
+    moves by itself at every poll (when a robot was seen, how far its install is) is no difference.
+    """
 
+    feeds = (
+        Feed(kind="device", title="devices", every_s=60.0, full_every_s=0.0, stale_s=300.0),
+        Feed(kind="software", title="software", every_s=300.0, full_every_s=0.0, stale_s=1200.0),
+        Feed(kind="rollout", title="rollouts", every_s=120.0, full_every_s=0.0, stale_s=600.0),
+    )
     traits: dict[str, str] = {
         "pause": "the server's pause downgrades robots to an older live rollout: it is never used; assignments are withdrawn robot by robot",
         "stop": "an install that has begun cannot be stopped; it ends on the new version or fails by itself",
@@ -190,6 +215,32 @@ class GooseBit:
         await self._http.get("/api/v1/software", _AllSoftware)  # proves the credentials, which the description does not
         info = (await self._http.get("/openapi.json", _OpenApi)).info
         return f"{clean(info.title or 'gooseBit', 40)} {clean(info.version, 40)}".strip()
+
+    async def rights(self) -> Sequence[Right]:
+        """What can be found out by reading; writing is not tried."""
+        found = []
+        for name, path, why in (
+            ("goosebit.device.read", "/api/v1/devices", "seeing the fleet"),
+            ("goosebit.software.read", "/api/v1/software", "knowing releases"),
+            ("goosebit.rollout.read", "/api/v1/rollouts", "mirroring rollouts"),
+        ):
+            try:
+                await self._http.get(path, msgspec.Raw)
+                found.append(Right(name=name, has=True, needed_for=why))
+            except ActionError as error:
+                if error.kind not in ("authorization", "authentication"):
+                    raise
+                found.append(Right(name=name, has=False, needed_for=why))
+        return (*found, Right(name="goosebit.device.write", has=None, needed_for="assigning, withdrawing, retrying"))
+
+    async def pull(self, feed: str, cursor: str) -> Pulled:
+        """Implements Source: the server lists everything, and tells no versions and no times."""
+        if feed == "device":
+            return listed([_mirrored(d) for d in await self.devices()], cursor)
+        if feed == "software":
+            return listed([_mirrored_software(s) for s in await self._software()], cursor)
+        found = (await self._http.get("/api/v1/rollouts", _Rollouts)).rollouts
+        return listed([_mirrored_rollout(r) for r in found], cursor)
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -322,6 +373,49 @@ def _still(device: Device) -> bool:
     return not device.force_update and (device.assigned_software is None or _target(device) == device.sw_version)
 
 
+def _mirrored(device: Device) -> RemoteObject:
+    hardware = device.hardware or Hardware()
+    return RemoteObject(
+        id=clean(device.id, 120),
+        name=clean(device.name or "", 120),
+        state=clean(device.last_state, 40),
+        data={
+            "reported": clean(device.sw_version or "", 64),
+            "desired": clean(_target(device), 64),
+            "model": clean(hardware.model, 64),
+            "revision": clean(hardware.revision, 64),
+            "feed": clean(device.feed or "", 64),
+            "mode": clean(device.update_mode, 40),
+        },
+    )
+
+
+def _mirrored_software(software: Software) -> RemoteObject:
+    made_for = sorted(clean(f"{h.model}/{h.revision}", 64) for h in software.compatibility)
+    return RemoteObject(
+        id=str(software.id),
+        name=clean(software.name, 120),
+        state="released",
+        data={
+            "version": clean(software.version, 64), "digest": f"sha1:{clean(software.hash, 64)}", "size_b": software.size,
+            "models": made_for,
+        },
+    )  # fmt: skip
+
+
+def _mirrored_rollout(rollout: _Rollout) -> RemoteObject:
+    return RemoteObject(
+        id=str(rollout.id),
+        name=clean(rollout.name or "", 120),
+        state="paused" if rollout.paused else "live",
+        data={
+            "feed": clean(rollout.feed or "", 64),
+            "version": clean(rollout.software.version, 64) if rollout.software else "",
+            "created_at": rollout.created_at / 1000,
+        },
+    )
+
+
 def _report(device: Device, now: float) -> InstallReport:
     desired, reported, progress = _target(device), device.sw_version or "", device.progress or 0
     error = ""
@@ -352,6 +446,8 @@ class GooseBitConnector:
     """Settings: `url`, `secret` (keyring entry: the password, or a bearer token when no user name is set)."""
 
     kind = "goosebit"
+    title = "gooseBit"
+    docs = "the JSON interface of gooseBit 0.2.12; tested against the real server"
     capabilities = ("updates",)
     needs: tuple[str, ...] = ()
     fields: dict[str, Param] = {

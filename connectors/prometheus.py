@@ -15,8 +15,10 @@ from typing import Any
 from msgspec import Struct, field
 
 from connectors.http import Bearer, HttpClient
+from connectors.listing import listed
 from connectors.remote_text import clean
 from engine.capabilities.ports import ActionError, Clock, Json, Param, Sample
+from engine.capabilities.systems.ports import Feed, Pulled, RemoteObject
 
 CHUNK = 100  # robots of one query
 MAX_POINTS = 10_000  # Prometheus refuses more than 11,000 points of one series
@@ -51,7 +53,9 @@ class _BuildAnswer(Struct):
 
 
 class Prometheus:
-    """Implements the port Signals. `label` is the label that names the robot."""
+    """Implements the port Signals. `label` is the label that names the robot. Mirrors what is scraped, and whether it answers."""
+
+    feeds = (Feed(kind="target", title="scrape targets", every_s=60.0, full_every_s=0.0, stale_s=300.0),)
 
     def __init__(self, http: HttpClient, clock: Clock, label: str = "robot") -> None:
         self._http, self._clock, self._label = http, clock, label
@@ -111,6 +115,16 @@ class Prometheus:
         await self.instant("up")  # proves that queries are allowed
         return f"Prometheus {clean(found.data.version, 40)}".strip()
 
+    async def pull(self, feed: str, cursor: str) -> Pulled:
+        """Implements Source: the targets, by the metric `up` that the server itself keeps of each."""
+        found = []
+        for labels, sample in await self.instant("up"):
+            job, instance = labels.get("job", ""), labels.get("instance", "")
+            state = "up" if sample.value == 1.0 else "down"
+            data = {"job": job, "instance": instance}
+            found.append(RemoteObject(id=f"{job}/{instance}", name=instance, state=state, data=data))
+        return listed(found, cursor)
+
     async def _query(self, path: str, form: dict[str, str]) -> list[_Series]:
         answer = await self._http.send("POST", path, _Answer, form=form, safe=True, reads=True)
         if answer.status != "success" or answer.data is None:
@@ -160,6 +174,8 @@ class PrometheusConnector:
     """Settings: `url`, and `secret` when a proxy in front of it wants a bearer token."""
 
     kind = "prometheus"
+    title = "Prometheus"
+    docs = "HTTP API v1 of Prometheus 2.42; tested against the real server"
     capabilities = ("signals",)
     needs: tuple[str, ...] = ()
     fields: dict[str, Param] = {

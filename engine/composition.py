@@ -105,7 +105,10 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
     registry = builtin()
     world = World(actions=registry.actions, roles=policy.known, people=policy.roster, windows=policy.calendar)
     connections = connect(
-        {name: msgspec.to_builtins(each) for name, each in settings.connectors.items()}, secrets.get, clock
+        {name: msgspec.to_builtins(each) for name, each in settings.connectors.items()},
+        secrets.get,
+        clock,
+        folder=config_folder / "connectors",
     )
     home = subjects.Home(config=config_folder, state=state, clock=clock, secrets=secrets, policy=_pack(settings))
     systems = Systems(connections, secrets, clock)

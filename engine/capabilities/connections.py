@@ -16,11 +16,14 @@ import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from engine.capabilities.ports import ActionError, Clock, Connector, Deferred, Json, Param
 
 GROUP = "quarterdeck.connectors"
+DECLARED = "http"
+"""The kind whose systems are described in YAML; files in a folder make kinds of their own of it."""
 IMPLIED = {"fleet": ("joined", ("updates", "signals"))}
 CAPABILITIES = frozenset(
     {
@@ -153,8 +156,9 @@ class Connections:
         secret: Callable[[str], str],
         clock: Clock,
         kinds: Mapping[str, Callable[[], Connector]] | None = None,
+        folder: Path | None = None,
     ) -> None:
-        self._secret, self._clock = secret, clock
+        self._secret, self._clock, self._folder = secret, clock, folder
         self.kinds = installed() if kinds is None else kinds
         self.systems: dict[str, System] = {}
         self.ports = Ports(self.systems)
@@ -205,16 +209,29 @@ class Connections:
         if not NAME.fullmatch(name):
             raise _wrong(f"connectors: {name[:70]!r} is no name: small letters, digits, dots, dashes and underscores")
         kind = str(config.get("kind", ""))
-        if kind not in self.kinds:
-            known = ", ".join(sorted(self.kinds))
+        declared = self.declared()
+        if kind not in self.kinds and kind not in declared:
+            known = ", ".join(sorted({*self.kinds, *declared}))
             raise _wrong(f"connectors.{name}.kind: no connector {kind!r}; installed: {known}")
         try:
-            connector = self.kinds[kind]()
+            connector = (self.kinds.get(kind) or declared[kind])()
+            of = getattr(connector, "of", None)  # what it can do depends on what it is given
+            connector = of(config) if of is not None else connector
+        except ActionError as error:
+            raise _wrong(f"connectors.{name}: {error.message}") from error
         except Exception as error:
             raise _wrong(f"connectors.{name}.kind: {kind} can't be loaded ({type(error).__name__}: {error})") from error
         system = System(name, config, connector, origin=origin)
         _fields(name, config, connector)
         return system
+
+    def declared(self) -> Mapping[str, Callable[[], Connector]]:
+        """Kinds that a team described in files of its own (`connectors/*.yaml` of the configuration folder), as they now are."""
+        if self._folder is None or DECLARED not in self.kinds or not any(self._folder.glob("*.yaml")):
+            return {}
+        describes: Any = self.kinds[DECLARED]()
+        found: Mapping[str, Callable[[], Connector]] = describes.kinds(self._folder)
+        return {kind: load for kind, load in found.items() if kind not in self.kinds}
 
     def trial(self, system: System) -> tuple[Any, ...]:
         """Builds a planned system for a look at it, apart from the others; its implementations. The caller closes them."""
@@ -363,12 +380,13 @@ def connect(
     secret: Callable[[str], str],
     clock: Clock,
     kinds: Mapping[str, Callable[[], Connector]] | None = None,
+    folder: Path | None = None,
 ) -> Connections:
     """Builds what `settings` (name -> {kind, url?, secret?, options?, serves?}) names. Opens no connection.
 
     Raises ActionError `NotConfigured` that names system, key and fix.
     """
-    connections = Connections(secret, clock, kinds)
+    connections = Connections(secret, clock, kinds, folder)
     planned = [connections.plan(name, config, origin="settings") for name, config in settings.items()]
     for system in sorted(planned, key=lambda each: bool(each.connector.needs)):  # stable: the order of the settings
         connections.add(system)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import Any
 
 import msgspec
 
 from engine.capabilities.connections import GROUP, secret_fields
+from engine.capabilities.ports import Connector
 from engine.capabilities.reads import Look, Read
 from engine.capabilities.systems.live import Systems
 from engine.contract.systems import (
@@ -49,33 +51,35 @@ def _log(look: Look, at: dict[str, str], query: dict[str, str]) -> CallPage | No
 
 
 def _kinds(look: Look, at: dict[str, str], query: dict[str, str]) -> KindPage:
-    return kinds()
+    declared = _live(look).connections.declared()
+    described = [_kind(name, load, "described in a file") for name, load in declared.items()]
+    return KindPage(kinds=tuple(sorted((*_installed(), *described), key=lambda kind: kind.kind)))
 
 
 @lru_cache(maxsize=1)
-def kinds() -> KindPage:
-    """Every kind that can be added, also those that can't be loaded, with the reason."""
-    return KindPage(kinds=tuple(sorted((_kind(each) for each in entry_points(group=GROUP)), key=lambda k: k.kind)))
+def _installed() -> tuple[KindView, ...]:
+    """Every kind that is installed, also those that can't be loaded, with the reason."""
+    points = entry_points(group=GROUP)
+    return tuple(_kind(each.name, each.load, each.dist.name if each.dist is not None else "") for each in points)
 
 
-def _kind(point: EntryPoint) -> KindView:
-    package = point.dist.name if point.dist is not None else ""
+def _kind(name: str, load: Callable[[], Connector], package: str) -> KindView:
     try:
-        connector = point.load()
+        connector = load()
         secret = secret_fields(connector)
         fields = [
             FieldView(
-                name=name,
+                name=field,
                 type=param.type,
                 required=param.required,
                 description=param.description,
-                secret=name in secret,
+                secret=field in secret,
             )
-            for name, param in connector.fields.items()
+            for field, param in connector.fields.items()
         ]
         return KindView(
-            kind=point.name,
-            title=str(getattr(connector, "title", "") or point.name),
+            kind=name,
+            title=str(getattr(connector, "title", "") or name),
             capabilities=tuple(connector.capabilities),
             needs=tuple(connector.needs),
             fields=tuple(fields),
@@ -84,7 +88,7 @@ def _kind(point: EntryPoint) -> KindView:
             webhooks=callable(getattr(connector, "receive", None)),
         )
     except Exception as error:  # noqa: BLE001 - a third party's connector may fail in any way: the others are shown
-        return KindView(kind=point.name, package=package, error=f"{type(error).__name__}: {error}"[:300])
+        return KindView(kind=name, package=package, error=f"{type(error).__name__}: {error}"[:300])
 
 
 _COLUMNS = "system, kind, id, name, state, url, changed_at, at, deleted_at, data"
