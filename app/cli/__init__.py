@@ -24,6 +24,7 @@ GROUPS = {
     "access": ("app.cli.access:access", "Access requests, grants, leases."),
     "connectors": ("app.cli.connectors:connectors", "Remote systems: list, add, test, sync, check, remove."),
     "events": ("app.cli.events:events", "Events: list, emit, follow."),
+    "hooks": ("app.cli.hooks:hooks", "Webhooks: who tells, what could not be read."),
     "triggers": ("app.cli.triggers:triggers", "What events start; why one did or did not."),
     "trace": ("app.cli.trace:trace", "The thread from an event, run or record, both ways."),
     "records": ("app.cli.records:records", "Records of any kind: list, show, history; evidence."),

@@ -23,11 +23,15 @@ class DiscardArgs(Args, frozen=True, kw_only=True):
     reason: Given
 
 
-async def _read(desk: Desk, record: Any) -> Any:
-    sources: Sources = desk.port("hooks")
-    source = sources.get(record.source)
+def _waits(desk: Desk, record: Any) -> None:
     if record.state != "quarantined":
         desk.refuse("wrong_state", f"{record.id} is {record.state} already")
+
+
+async def _read(desk: Desk, record: Any) -> Any:
+    _waits(desk, record)
+    sources: Sources = desk.port("hooks")
+    source = sources.get(record.source)
     if source is None:
         desk.refuse(
             "no_source", f"{record.source} is no source of webhooks any more", fix="add it again, or discard this"
@@ -63,11 +67,13 @@ async def _foresee_retry(desk: Desk, record: Any, args: RetryArgs) -> Foreseen:
 
 
 async def _discard(desk: Desk, record: Any, args: DiscardArgs) -> Json:
+    _waits(desk, record)
     await desk.records.change("delivery", record.id, to="discarded", reason=args.reason)
     return {"delivery": record.id}
 
 
 async def _foresee_discard(desk: Desk, record: Any, args: DiscardArgs) -> Foreseen:
+    _waits(desk, record)
     return Foreseen(sentences=(f"{record.id} of {record.source} is never read; its bytes stay in the vault",))
 
 
