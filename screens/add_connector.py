@@ -329,16 +329,14 @@ def change_form(client: Client, kind: KindView, one: SystemView, done: Callable[
                 hint="what it is asked for here",
             )
         )
-    secrets = {
-        field.name: one.options[field.name] for field in kind.fields if field.secret and field.name in one.options
-    }
 
     async def send(answers: dict[str, Any]) -> CommandAnswer:
-        options = settings_of(shown, answers)
-        args: dict[str, Json] = {"options": secrets}
-        if any(field.name == "url" for field in shown):
-            args["url"] = options.pop("url", "")
-        args["options"] = {**secrets, **options}
+        """What was emptied goes back to its default."""
+        options = {**dict.fromkeys(field.name for field in shown), **settings_of(shown, answers)}
+        args: dict[str, Json] = {}
+        if "url" in options:
+            args["url"] = options.pop("url") or ""
+        args["options"] = {name: value for name, value in options.items() if value != one.options.get(name)}
         if "serves" in answers:
             args["serves"] = list(answers["serves"])
         return await client.command("connector.set", one.id, args, patience_s=PATIENCE_S)

@@ -176,7 +176,7 @@ def set_(
     if url:
         args["url"] = url
     if changed or unset:
-        args["options"] = {key: value for key, value in {**one.options, **changed}.items() if key not in unset}
+        args["options"] = {**changed, **dict.fromkeys(unset)}
     if serves:
         args["serves"] = [each.strip() for each in serves.split(",") if each.strip()]
     if not args:

@@ -211,14 +211,19 @@ async def test_a_new_secret_is_stored_and_tested(at: At) -> None:
         assert [one.verb for one in desk.sent()] == ["connector.test"]
 
 
-async def test_settings_are_changed_and_its_secrets_kept(at: At) -> None:
+async def test_settings_that_were_changed_are_sent_and_only_those(at: At) -> None:
     fake = client(UPDATES)
     async with at("system updates", client=fake) as desk:
         await desk.press("E")
-        assert "Settings of updates" in desk.text
+        assert "Settings of updates" in desk.text and "https://updates.example" in desk.text
+        await desk.press("tab", "ctrl+u")
+        await desk.press("tab", "ctrl+u")
+        await desk.write("30")
         await desk.press("ctrl+s")
         (sent,) = desk.sent("connector.set")
-        assert sent.args == {"options": {"username": "quarterdeck", "timeout_s": 20}, "url": "https://updates.example"}
+        assert sent.args == {"options": {"username": None, "timeout_s": 30}, "url": "https://updates.example"}, (
+            desk.text
+        )
 
 
 async def test_removing_wants_its_phrase(at: At) -> None:
