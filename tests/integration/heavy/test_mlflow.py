@@ -6,11 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import http.server
 import itertools
-import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from engine.capabilities.ports import ActionError, InDoubt
 from engine.capabilities.systems.ports import BadDelivery, BadSignature
 from tests.integration.connectors.fault_proxy import Fault, FaultProxy
 from tests.integration.connectors.ground import WallClock
+from tests.integration.heavy.listener import Listener
 from tests.services.heavy import MlflowServer
 
 pytestmark = pytest.mark.service
@@ -171,46 +170,18 @@ async def test_the_mirror_has_models_versions_and_where_aliases_point(registry: 
     assert "MLflow 3.17.2" in await registry.check() and [one.has for one in await registry.rights()] == [True, None]
 
 
-class _Listener(http.server.BaseHTTPRequestHandler):
-    seen: list[tuple[dict[str, str], bytes]] = []
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.seen.append(({k.lower(): v for k, v in self.headers.items()}, body))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        return None
-
-
-@pytest.fixture
-def listener() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Listener)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/mlflow"
-    server.shutdown()
-    server.server_close()
-
-
-async def test_its_webhooks_are_proven_and_read(
-    registry: MLflow, mlflow: MlflowServer, listener: str, name: str
-) -> None:
+async def test_its_webhooks_are_proven_and_read(registry: MLflow, mlflow: MlflowServer, name: str) -> None:
     events = [{"entity": "MODEL_VERSION", "action": "CREATED"}, {"entity": "MODEL_VERSION_ALIAS", "action": "CREATED"}]
-    hook = {"name": "qd", "url": listener, "secret": "s3cret", "events": events}
-    async with httpx.AsyncClient(trust_env=False, timeout=20) as http_:
-        made = (await http_.post(f"{mlflow.api}/webhooks", json=hook)).raise_for_status().json()["webhook"]
-        try:
+    async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
+        with Listener() as listener:
+            hook = {"name": "qd", "url": listener.url, "secret": "s3cret", "events": events}
+            made = (await http.post(f"{mlflow.api}/webhooks", json=hook)).raise_for_status().json()["webhook"]
             await asyncio.sleep(1.2)  # the server's cache of webhooks, as short as it can be
             await registry.register(name, digest=digest_of(b"hook"), source="s3://b/h", tags={"a": "b"}, key="h")
             await registry.alias(name, "candidate", "1")
-            for _ in range(100):
-                if len(_Listener.seen) >= 2:
-                    break
-                await asyncio.sleep(0.1)
-        finally:
-            await http_.delete(f"{mlflow.api}/webhooks/{made['webhook_id']}")
-    read = [one for headers, body in _Listener.seen for one in connector.receive(headers, body, "s3cret", time.time())]
+            seen = await listener.until(2)
+            await http.delete(f"{mlflow.api}/webhooks/{made['webhook_id']}")
+    read = [one for headers, body in seen for one in connector.receive(headers, body, "s3cret", time.time())]
     by_event = {one.event: one for one in read}
     assert by_event["qd.registry.model_version.created"].subject == f"{name}/1"
     assert by_event["qd.registry.model_version_alias.created"].data == {
@@ -219,7 +190,7 @@ async def test_its_webhooks_are_proven_and_read(
         "alias": "candidate",
     }
     assert len({one.id for one in read}) == len(read) and all(abs(one.at - time.time()) < 60 for one in read)
-    headers, body = _Listener.seen[0]
+    headers, body = seen[0]
     for secret, at, changed in (("other", 0, body), ("", 0, body), ("s3cret", 400, body), ("s3cret", 0, body + b" ")):
         with pytest.raises(BadSignature):
             connector.receive(headers, changed, secret, time.time() + at)
