@@ -122,6 +122,10 @@ class HttpClient:
         """Sets the credentials of all later calls."""
         self._auth = auth
 
+    def headers(self, more: Mapping[str, str]) -> None:
+        """Adds headers that go with every later call; before the first one."""
+        self._headers |= {k.lower(): v for k, v in more.items()}
+
     async def get(self, path: str, type: type[T], **sending: Unpack[Sending]) -> T:
         return (await self.send_full("GET", path, type, safe=True, **sending)).value
 
@@ -142,7 +146,8 @@ class HttpClient:
     async def send_full(
         self, method: str, path: str, type: type[T], *, safe: bool, **sending: Unpack[Sending]
     ) -> Answer[T]:
-        """One call, decoded as `type`: a shape for JSON, `str` the text, `bytes` the content, `NoneType` nothing.
+        """One call, decoded as `type`: a shape for JSON, `str` the text, `bytes` the content, `NoneType` nothing,
+        `object` any JSON or (no content) None.
 
         `path` begins with `/`, or is an absolute link of the same origin. `json`, `form`, `content` (bytes or a file),
         `parts` (multipart): the body; `media` what it is said to be. `if_match` makes a write conditional (412 is
@@ -438,7 +443,7 @@ def _decoded(data: bytes, type: type[T]) -> T:
         return data.decode("utf-8", "replace")  # type: ignore[return-value]
     if type is bytes:
         return data  # type: ignore[return-value]
-    if type is NoneType:
+    if type is NoneType or (type is object and not data.strip()):
         return None  # type: ignore[return-value]
     return msgspec.json.decode(data, type=type, strict=False)
 

@@ -1,5 +1,6 @@
 """The definition language: strict YAML in, checked definitions out; expressions; the published JSON Schema."""
 
+from engine.core.evaluator import ExpressionError
 from engine.language.expressions import Expressions
 from engine.language.findings import DefinitionError, Finding
 from engine.language.loader import Reading, World, load, read
@@ -10,6 +11,7 @@ __all__ = [
     "ActionSignature",
     "Declared",
     "DefinitionError",
+    "ExpressionError",
     "Expressions",
     "Finding",
     "Reading",
