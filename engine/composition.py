@@ -24,7 +24,7 @@ from engine.api.listening import hook_server
 from engine.api.server import Server, SocketError, bind, inherited
 from engine.capabilities import policy as policies
 from engine.capabilities import subjects
-from engine.capabilities.connections import Connections, connect
+from engine.capabilities.connections import CAPABILITIES, Connections, connect
 from engine.capabilities.packs import PackError, load_pack
 from engine.capabilities.policy import Policy, PolicyError
 from engine.capabilities.ports import ActionError
@@ -132,7 +132,7 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
     syncing = Syncing(host, clock)
     try:
         host.windows = Windows(policy, clock)
-        await _register_patterns(host, world)
+        await _register_patterns(host, world, connections.ports)
         soundness = Soundness(database)
         door = Door(
             host=host,
@@ -159,6 +159,7 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, door.stopping.set)
+        systems.changed = lambda: _again(host, world, connections.ports, tasks)
         await systems.begin(host.book.bound(actor=ENGINE, cause="settings"), syncing)
         tasks.append(asyncio.create_task(lasting("systems", systems.watch())))
         terminals = connections.ports["terminals"]
@@ -239,16 +240,30 @@ def _config(
     )
 
 
-async def _register_patterns(host: Host, world: World) -> None:
-    """The shipped workflows, each text once: a definition that is already there is not even read again.
+def _again(host: Host, world: World, ports: Mapping[str, Any], tasks: list[asyncio.Task[None]]) -> None:
+    """A system came: the workflows that waited for one are taken."""
+    registering = lasting("patterns", _register_patterns(host, world, ports))
+    tasks[:] = [task for task in tasks if not task.done()]
+    tasks.append(asyncio.create_task(registering))
+
+
+def _shipped(ports: Mapping[str, Any]) -> list[Any]:
+    """The files of the shipped workflows that make sense with these ports."""
+    patterns = list(resources.files("engine.patterns").iterdir())
+    for folder in [each for each in patterns if each.name in CAPABILITIES and each.name in ports and each.is_dir()]:
+        patterns += folder.iterdir()
+    return sorted((each for each in patterns if each.name.endswith(".yaml")), key=lambda each: each.name)
+
+
+async def _register_patterns(host: Host, world: World, ports: Mapping[str, Any]) -> None:
+    """The shipped workflows, each text once: a definition that is already there is not even read again. Those in a folder
+    named after a capability make no sense without it, and are taken once a system serves it.
 
     Whether somebody known holds the roles they ask for is not checked here: who does may be in a group, and shows when
     they connect.
     """
     known: list[tuple[str, Coroutine[Any, Any, Answer]]] = []
-    for file in sorted(resources.files("engine.patterns").iterdir(), key=lambda each: each.name):
-        if not file.name.endswith(".yaml"):
-            continue
+    for file in _shipped(ports):
         text = file.read_text("utf-8")
         command = f"pattern-{file.name}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
         if host.answered(command) is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -87,6 +87,8 @@ class Systems:
         self._tested: dict[bytes, tuple[float, TestView]] = {}
         self._follower: Follower | None = None
         self._followed: dict[str, tuple[int, ...]] = {}
+        self.changed: Callable[[], None] = lambda: None
+        """Called when a system was added or made anew."""
 
     def restore(self, records: Sequence[bytes]) -> None:
         """Builds the systems that were added, from their records as stored, before anything asks for them."""
@@ -148,6 +150,7 @@ class Systems:
             self.connections.broken(system, error.message)
         self._looks.pop(record.id, None)
         self.followed()
+        self.changed()
 
     async def gone(self, name: str) -> None:
         """Takes a system out, with what was mirrored of it."""
