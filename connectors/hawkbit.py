@@ -26,13 +26,11 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Struct
 
-from connectors.devices import Hardware, Polled
+from connectors.devices import Polled
 from connectors.hawkbit_rollouts import HawkBitRollouts
 from connectors.hawkbit_rows import (
     BEGUN,
-    DOWNLOADING,
     PAGE,
     Action,
     Assigned,
@@ -45,13 +43,13 @@ from connectors.hawkbit_rows import (
     by_the_robot,
     listed,
     quoted,
-    shown,
 )
+from connectors.hawkbit_standing import Standing, device, digest, mirrored_device, mirrored_set, report
 from connectors.http import Basic, Bearer, HttpClient, NoneType
 from connectors.remote_text import clean
 from connectors.settings import FIELDS, SECRETS, client
 from engine.capabilities.ports import ActionError, Clock, InDoubt, InstallReport, Json, Param, Release
-from engine.capabilities.systems.ports import Feed, Pulled, RemoteObject, Right
+from engine.capabilities.systems.ports import Feed, Pulled, Right
 
 T = TypeVar("T")
 BATCH = 100
@@ -60,24 +58,6 @@ LISTED_FROM = 400  # more robots than this are read by listing all
 AT_ONCE = 8
 WITHDRAWN, RETRIED = "quarterdeck.withdrawn", "quarterdeck.retried"
 ERROR_WORDS = ("fail", "error", "refus", "denied", "no space", "could not", "abort", "timeout", "mismatch")
-
-
-class Standing(Struct):
-    """Where one robot stands. `order` is its open action, or the last one when that failed; `begun`: it has taken it up.
-
-    `withdrawn`: the failure was laid to rest, nothing is wanted of the robot any more.
-    """
-
-    target: Target
-    installed: str = ""
-    installed_id: int = 0
-    order: Action | None = None
-    begun: bool = False
-    withdrawn: bool = False
-
-    @property
-    def failed(self) -> bool:
-        return self.target.updateStatus == "error" and not (self.order is not None and self.order.open)
 
 
 class HawkBit(HawkBitRollouts):
@@ -113,14 +93,14 @@ class HawkBit(HawkBitRollouts):
         """Every robot, for the fleet."""
         found = await self._standings(None)
         now = self._clock.now()
-        return [_device(one, now) for one in found.values()]
+        return [device(one, now) for one in found.values()]
 
     async def releases(self) -> Sequence[Release]:
         return [
             Release(
                 id=str(one.id),
                 version=clean(one.version, 64),
-                digest=_digest(one),
+                digest=digest(one),
                 size_b=0,
                 name=clean(one.name, 120),
             )
@@ -131,7 +111,7 @@ class HawkBit(HawkBitRollouts):
     async def reports(self, robots: Sequence[str] | None = None) -> Sequence[InstallReport]:
         found = await self._standings(robots)
         sets = {one.id: one for one in await self._sets(any_name=True)}
-        return [_report(one, sets) for one in found.values()]
+        return [report(one, sets) for one in found.values()]
 
     async def first_error(self, robot: str) -> str:
         """The first message of the robot's last action that reads like an error, else what it said last."""
@@ -277,7 +257,7 @@ class HawkBit(HawkBitRollouts):
                 send.append(name)
             doubt = await self._send(chosen.id, send)
             after = await self._standings(robots)
-            have = [n for n in dict.fromkeys(robots) if n in after and _wanted(after[n]) == chosen.id]
+            have = [n for n in dict.fromkeys(robots) if n in after and after[n].wanted == chosen.id]
             if doubt is not None and len(have) < len(found):
                 raise doubt
             return have
@@ -298,7 +278,7 @@ class HawkBit(HawkBitRollouts):
                 except InDoubt as error:
                     doubt = error
             after = await self._standings(robots)
-            still = [n for n in dict.fromkeys(robots) if n in after and _still(after[n])]
+            still = [n for n in dict.fromkeys(robots) if n in after and after[n].still]
             if doubt is not None and len(still) < len(found):
                 raise doubt
             return still
@@ -406,10 +386,10 @@ class HawkBit(HawkBitRollouts):
             found = {t.controllerId: Standing(target=t) for t in page}
             await self._add_installed(found)
             await self._add_orders(found)
-            return msgspec.structs.replace(pulled, objects=tuple(_mirrored(one, sets) for one in found.values()))
+            return msgspec.structs.replace(pulled, objects=tuple(mirrored_device(one, sets) for one in found.values()))
         if feed == "software":
             rows, pulled = await self._pull("/distributionsets", DistributionSet, cursor, "id:asc")
-            return msgspec.structs.replace(pulled, objects=tuple(_software(one) for one in rows))
+            return msgspec.structs.replace(pulled, objects=tuple(mirrored_set(one) for one in rows))
         rollouts, pulled = await self._pull("/rollouts", Rollout, cursor, "id:asc")
         return msgspec.structs.replace(pulled, objects=tuple(self.mirrored_rollout(one) for one in rollouts))
 
@@ -467,99 +447,6 @@ def _status(error: ActionError) -> int:
 
 def _path(robot: str) -> str:
     return quote(robot, safe="")
-
-
-def _digest(one: DistributionSet) -> str:
-    """The server publishes digests of artifacts, not of a set: this one is of what the set is made of."""
-    parts = sorted(f"{m.type}/{m.name}/{m.version}" for m in one.modules)
-    return "set:" + hashlib.sha256("\n".join([one.name, one.version, *parts]).encode()).hexdigest()
-
-
-def _wanted(one: Standing) -> int:
-    """The set that a robot is to have."""
-    if one.order is None or one.withdrawn or one.order.state == "canceling":
-        return one.installed_id
-    return one.order.set_id
-
-
-def _still(one: Standing) -> bool:
-    """Nothing will be installed at the next poll."""
-    if one.order is None or one.withdrawn:
-        return True
-    return one.order.state == "canceling" and not one.begun
-
-
-def _report(one: Standing, sets: Mapping[int, DistributionSet]) -> InstallReport:
-    order, error = one.order, ""
-    wanted = sets.get(_wanted(one))
-    desired = wanted.version if wanted else one.installed
-    if order is None or one.withdrawn:
-        state = "done" if one.target.updateStatus == "in_sync" else "idle"
-    elif one.failed:
-        state, error = "failed", "the last install failed; it is assigned to nothing until it is told again"
-    elif one.begun:
-        state = "downloading" if order.state in DOWNLOADING else "installing"
-        if order.state == "cancel_rejected":
-            error = "the robot refused to leave the install it has begun"
-    elif order.state == "canceling":
-        state = "idle"
-    else:
-        state = "assigned"
-        if order.state == "wait_for_confirmation":
-            error = "waits until it is confirmed at the robot"
-    return InstallReport(
-        robot=one.target.controllerId,
-        state=state,
-        desired=clean(desired, 64),
-        reported=clean(one.installed, 64),
-        progress=100 if state == "done" else 0,
-        last_seen_at=one.target.polled_at,
-        error=error,
-    )
-
-
-def _device(one: Standing, now: float) -> Polled:
-    target = one.target
-    poll = target.pollStatus
-    every = None
-    if poll and poll.lastRequestAt and poll.nextExpectedRequestAt and poll.nextExpectedRequestAt > poll.lastRequestAt:
-        every = (poll.nextExpectedRequestAt - poll.lastRequestAt) / 1000
-    return Polled(
-        id=target.controllerId,
-        sw_version=one.installed or None,
-        hardware=Hardware(revision=clean(target.targetTypeName, 60)) if target.targetTypeName else None,
-        last_seen=max(0.0, now - target.polled_at) if target.polled_at else None,
-        poll_seconds=every,
-    )
-
-
-def _mirrored(one: Standing, sets: Mapping[int, DistributionSet]) -> RemoteObject:
-    report = _report(one, sets)
-    return RemoteObject(
-        id=clean(one.target.controllerId, 200),
-        name=clean(one.target.name or one.target.controllerId, 200),
-        state=shown(one.target.updateStatus),
-        changed_at=one.target.lastModifiedAt / 1000,
-        data={
-            "installed": report.reported,
-            "desired": report.desired,
-            "install": report.state,
-            "type": clean(one.target.targetTypeName, 60),
-            "group": clean(one.target.group or "", 120),
-            "overdue": bool(one.target.pollStatus and one.target.pollStatus.overdue),
-        },
-    )
-
-
-def _software(one: DistributionSet) -> RemoteObject:
-    state = "deleted" if one.deleted else "invalid" if not one.valid else "complete" if one.complete else "incomplete"
-    return RemoteObject(
-        id=str(one.id),
-        name=clean(f"{one.name} {one.version}", 200),
-        state=state,
-        changed_at=one.lastModifiedAt / 1000,
-        data={"version": clean(one.version, 64), "set": clean(one.name, 120), "type": clean(one.typeName, 120)},
-    )
 
 
 class HawkBitConnector:
