@@ -72,6 +72,11 @@ def _post(
     return _decoded(status, answer, kind)
 
 
+def post_bytes(home: Home, path: str, body: bytes, headers: dict[str, str] | None = None) -> None:
+    """Bytes as they are (keys that were typed). Raises `Refused`, `Unreachable`."""
+    _post(home, path, body, object, headers, timeout=30.0)
+
+
 def put_secret(home: Home, entry: str, value: bytes, headers: dict[str, str] | None = None) -> None:
     """Stores a secret in the engine's keyring: its bytes as they are, in the body alone."""
     _post(home, f"/v1/secrets/{quote(entry, safe='')}", value, object, headers, timeout=30.0, method="PUT")

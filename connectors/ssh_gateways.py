@@ -178,10 +178,11 @@ class SshGateways:
                     told |= await self._asked(connection)
             except ActionError as error:
                 before = self._seen.get(gateway)
-                kept = before.host_key if before and error.error == "Unreachable" else "unknown"
+                met = error.error in WORDS or error.error == "AccessDenied"
+                kept = before.host_key if before else "unknown"
                 told |= {
-                    "reachable": error.error != "Unreachable",
-                    "host_key": WORDS.get(error.error, "trusted" if error.error == "AccessDenied" else kept),
+                    "reachable": met,
+                    "host_key": WORDS.get(error.error, "trusted") if met else kept,
                     "error": error.message,
                 }
         state = GatewayState(

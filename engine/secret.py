@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load(given.config / "quarterdeck.yaml")
         secrets = Secrets(msgspec.to_builtins(settings.secrets), given.config.absolute())
         if given.verb == "set":
-            value = getpass.getpass(f"{given.name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+            value = getpass.getpass(f"{given.name}: ") if sys.stdin.isatty() else sys.stdin.read().rstrip("\r\n")
             if not value:
                 parser.error("an empty secret was given; nothing was stored")
             secrets.prepare()

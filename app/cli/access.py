@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from app import plain
+from app.cli import gateways
 from app.cli.session import DRY_RUN, ONCE, REFUSED, Session, end, options, part, risky
 from engine.contract.access import (
     ACTIONS,
@@ -50,6 +51,9 @@ class Duration(click.ParamType[float]):
 def access() -> None:
     """Access requests, grants, leases."""
 
+
+for _each in (gateways.ssh, gateways.sessions, gateways.watch, gateways.cut):
+    access.add_command(_each)
 
 _REASON = click.option("--reason", default="", help="Why; it is recorded.")
 _KEY = click.option(

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from app import plain
+from app.cli.gateways import gateways
 from app.cli.session import Session, options, part, risky
 from engine.contract.common import Json
 from engine.contract.fleet import CohortView, RobotPage, RobotRow
@@ -15,8 +16,10 @@ from engine.contract.robots import RobotRecord
 
 @click.group()
 def fleet() -> None:
-    """Robots and cohorts."""
+    """Robots, cohorts and gateways."""
 
+
+fleet.add_command(gateways)
 
 @fleet.command()
 @click.option("--text", default="", help="Words to look for (site, variant, customer ...).")

@@ -12,6 +12,7 @@ import msgspec
 
 from app import plain, soundness, wire
 from app.attach import Unreachable
+from app.cli.gateways import play
 from app.cli.runs import line
 from app.cli.session import REFUSED, Session, address, options
 from app.home import candidates
@@ -21,8 +22,10 @@ from engine.contract.system import VerifyReport
 
 @click.group()
 def history() -> None:
-    """The record: verify, export."""
+    """The record: verify, export, play what was recorded."""
 
+
+history.add_command(play)
 
 @history.command()
 @options

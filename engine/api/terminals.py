@@ -73,8 +73,20 @@ async def size(door: Door, request: Request, caller: Caller) -> Response:
     return answer({})
 
 
+async def leave(door: Door, request: Request, caller: Caller) -> Response:
+    """Its own person hangs up."""
+    record = _session(door, caller, request.path_params["id"], to_type=True)
+    books, _ = door.keeper.for_asker(caller.actor(), f"leave {record.id}")
+    try:
+        await door.ports["terminals"].end(record.id, f"{caller.person} hung up", state="ended", records=books)
+    except ActionError as error:
+        raise Denied(409, "session_ended", error.message) from error
+    return answer({})
+
+
 ROUTES = (
     ("/v1/sessions/{id}/output", output, "GET"),
     ("/v1/sessions/{id}/input", typed, "POST"),
     ("/v1/sessions/{id}/size", size, "POST"),
+    ("/v1/sessions/{id}/leave", leave, "POST"),
 )
