@@ -48,7 +48,7 @@ async def _version(port: Any, bench: Bench) -> ModelVersion:
 
 async def _register(port: Any, bench: Bench, in_doubt: bool = False) -> ModelVersion:
     found: ModelVersion = await port.register(
-        bench.mark, digest=DIGEST, source=f"https://example.invalid/{bench.mark}", tags={"made_by": "quarterdeck check"},
+        bench.mark, digest=DIGEST, source=f"s3://example-invalid/{bench.mark}", tags={"made_by": "quarterdeck check"},
         key=bench.key("version"), in_doubt=in_doubt,
     )  # fmt: skip
     return found
