@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -56,6 +57,7 @@ BATCH = 100
 """Robots of one call: in a filter, because addresses have a length, and in an assignment, because quotas have one too."""
 LISTED_FROM = 400  # more robots than this are read by listing all
 AT_ONCE = 8
+_CURSOR = re.compile(r"(all|since):(\d{1,15}):(\d{1,9})(?::(.*))?", re.S)
 WITHDRAWN, RETRIED = "quarterdeck.withdrawn", "quarterdeck.retried"
 ERROR_WORDS = ("fail", "error", "refus", "denied", "no space", "could not", "abort", "timeout", "mismatch")
 
@@ -395,14 +397,12 @@ class HawkBit(HawkBitRollouts):
 
     async def _pull(self, path: str, type: type[T], cursor: str, sort: str) -> tuple[list[T], Pulled]:
         """`since:MS:OFFSET` or `all:NEWEST:OFFSET:LAST`: how far the listing is, and where changes are read from after it."""
-        kind, _, rest = cursor.partition(":")
-        if kind == "since":
-            return await self._changed(path, type, rest)
-        newest, offset, last = 0, 0, ""
-        if kind == "all":
-            at, _, rest = rest.partition(":")
-            text, _, last = rest.partition(":")
-            newest, offset = int(at), int(text)
+        known = _CURSOR.fullmatch(cursor or "all:0:0:")
+        if known is None:
+            raise ActionError("CursorLost", "not a cursor of this list", kind="conflict")
+        newest, offset, last = int(known[2]), int(known[3]), known[4] or ""
+        if known[1] == "since":
+            return await self._changed(path, type, newest, offset)
         params = {"limit": str(PAGE), "offset": str(max(0, offset - 1)), "sort": sort}
         page = await self._http.get(f"/rest/v1{path}", Page[type], params=params)  # type: ignore[valid-type]
         rows: list[Any] = page.content
@@ -416,9 +416,7 @@ class HawkBit(HawkBitRollouts):
         after = f"all:{newest}:{seen}:{_id(rows[-1])}" if more else f"since:{newest}:0"
         return rows, Pulled(cursor=after, more=more, full=True)
 
-    async def _changed(self, path: str, type: type[T], rest: str) -> tuple[list[T], Pulled]:
-        at, _, text = rest.partition(":")
-        newest, offset = int(at), int(text or 0)
+    async def _changed(self, path: str, type: type[T], newest: int, offset: int) -> tuple[list[T], Pulled]:
         params = {
             "limit": str(PAGE),
             "offset": str(offset),

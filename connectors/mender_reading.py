@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -36,6 +37,7 @@ INVENTORY, INVENTORY_2 = "/api/management/v1/inventory", "/api/management/v2/inv
 WINDOW = 200
 """Deployments looked at, newest first, for what robots were told last. Finished ones are read once."""
 BATCH = 100
+_CURSOR = re.compile(r"(\d{1,9}):(-?\d{1,9})")
 WITHDRAWN = "quarterdeck_withdrawn"
 """Tag of a device: the deployment whose failure was laid to rest."""
 ERROR_WORDS = ("error", "fail", "refus", "denied", "no space", "could not", "abort", "timeout", "mismatch")
@@ -252,8 +254,10 @@ class MenderReading:
 
     async def pull(self, feed: str, cursor: str) -> Pulled:
         """A page of everything: the API has no way to ask for what changed. The cursor is `page:total`."""
-        text, _, before = cursor.partition(":")
-        page = int(text or 1)
+        known = _CURSOR.fullmatch(cursor or "1:-1")
+        if known is None:
+            raise ActionError("CursorLost", "not a cursor of this list", kind="conflict")
+        page, before = int(known[1]), int(known[2])
         objects: tuple[Any, ...]
         if feed == "device":
             devices, more, total = await self._search(page, PAGE, [])
@@ -270,7 +274,7 @@ class MenderReading:
                 objects = tuple(mirrored_deployment(one) for one in deployments.value)
                 headers, more = deployments.headers, bool(deployments.link("next"))
             total = int(headers.get("x-total-count", "-1")) if headers.get("x-total-count", "").isdigit() else -1
-        if before and total >= 0 and int(before) >= 0 and total < int(before):
+        if 0 <= total < before:
             raise ActionError("CursorLost", "rows went while the list was read", kind="conflict")
         return Pulled(objects=objects, cursor=f"{page + 1}:{total}" if more else "", more=more, full=True)
 

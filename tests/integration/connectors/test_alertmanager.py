@@ -15,6 +15,7 @@ import pytest
 from connectors.alertmanager import Alertmanager, connector
 from connectors.http import HttpClient
 from engine.capabilities.ports import ActionError, InDoubt
+from engine.capabilities.systems import conformance
 from engine.capabilities.systems.ports import BadSignature
 from tests.integration.connectors.fault_proxy import Fault, FaultProxy
 from tests.integration.connectors.ground import WallClock
@@ -44,6 +45,12 @@ def fire(prometheus: PrometheusServer, robot: str, seconds: float = 300.0, **lab
 
 async def test_it_names_itself(alerts: Alertmanager) -> None:
     assert (await alerts.check()).startswith("Alertmanager 0.")
+
+
+async def test_it_keeps_the_promises_of_the_port(alerts: Alertmanager) -> None:
+    conformance.connector(connector)
+    report = await conformance.check({"alerts": alerts}, system="alerts", now=time.time, write=True)
+    conformance.assert_kept(report)
 
 
 async def test_what_fires_is_told_with_its_robot_and_once_more_when_it_is_silenced(

@@ -15,6 +15,7 @@ from connectors.mender import Mender, connector
 from connectors.mender_login import Login
 from connectors.mender_rows import Naming, seconds
 from engine.capabilities.ports import ActionError, InDoubt
+from engine.capabilities.systems import conformance
 from tests.services.contract.mender import MenderServer
 
 ROBOTS = [f"HAM2-AMR-{i:02d}" for i in range(1, 6)]
@@ -81,6 +82,15 @@ async def test_it_proves_the_token_and_says_what_may_be_read(ground: Ground) -> 
     with pytest.raises(ActionError) as caught:
         await Mender(http, Wall()).check()
     assert caught.value.error == "Unauthenticated" and "old token" not in caught.value.message
+
+
+async def test_it_keeps_the_promises_of_the_port(ground: Ground) -> None:
+    conformance.connector(connector)
+    report = await conformance.check(
+        {"updates": ground.mender}, system="mender", now=time.time, write=True, given={"robot": ROBOTS[0]}
+    )
+    conformance.assert_kept(report)
+    assert report.kept >= 6, conformance.sentences(report)
 
 
 async def test_a_user_name_logs_in_and_again_when_the_token_is_no_longer_taken(ground: Ground) -> None:
