@@ -3,8 +3,8 @@
 Rules:
 1. Rows, the events that tell of them and the cursor that goes on behind them are one commit: an engine killed anywhere
    tells each difference once.
-2. The first listing of everything is told as one event; from then on every difference is one, in the order in which their
-   owner says they happened.
+2. The first listing of everything is told as one event; from then on every difference is one, in the order of the owner's
+   own times (within a page, where an owner has only lists and no changes to ask for).
 3. What a listing no longer names is gone, unless that is most of it: then it is listed once more before it is believed.
 4. A cursor its owner has forgotten is no loss: everything is listed, and compared with what was mirrored.
 """
@@ -80,10 +80,26 @@ class Mirroring:
         self._host, self._clock, self._reads = host, clock, reads
 
     async def pull(self, job: Job, *, full: bool) -> int:
-        """All pages there are now; how many objects differed."""
-        state, feed, now = job.state, job.feed, self._clock.now()
-        due = 0 < feed.full_every_s <= now - state.full_at
-        cursor = "" if full or due or job.full_next or not state.seeded else state.cursor
+        """All there is now; how many objects differed. Raises ActionError, StoreError: what was written until then stands.
+
+        Before everything is listed anew, what changed is asked for: that comes in the order of time.
+        """
+        state, now = job.state, self._clock.now()
+        due = full or job.full_next or not state.seeded or 0 < job.feed.full_every_s <= now - state.full_at
+        changed, listed = 0, False
+        if not due or (state.cursor and state.seeded and not job.full_next):
+            changed, listed = await self._read(job, state.cursor)
+        if due and (full or not listed):
+            more, listed = await self._read(job, "")
+            changed += more
+        if listed:
+            state.full_at, job.saved = now, 0.0
+        state.pulled_from = now
+        return changed
+
+    async def _read(self, job: Job, cursor: str) -> tuple[int, bool]:
+        """The pages from `cursor` on: how many objects differed, and whether that was a listing of everything."""
+        state, feed = job.state, job.feed
         listing, seen, changed, lost = True, set[str](), 0, False
         for _ in range(PAGES):
             try:
@@ -99,8 +115,7 @@ class Mirroring:
                 continue
             self._clocks(job, page)
             if page.unchanged:
-                state.pulled_from = now
-                return changed
+                return changed, False
             listing = listing and page.full
             if listing:
                 seen.update(one.id for one in page.objects)
@@ -114,10 +129,7 @@ class Mirroring:
             if page.cursor == cursor:
                 raise ActionError("NoEnd", f"{feed.kind}: the owner's pages lead nowhere", kind="validation")
             cursor = page.cursor
-        if listing:
-            state.full_at, job.saved = now, 0.0
-        state.pulled_from = now
-        return changed
+        return changed, listing
 
     async def _take(self, job: Job, page: Pulled, cursor: str) -> int:
         """Writes what differs on one page, tells it, and goes on behind it."""
@@ -129,11 +141,15 @@ class Mirroring:
             rows += self._gone_rows(job, there)
             events += self._gone_events(job, there)
             changed += len(there)
-        moved, job.state.cursor = cursor != job.state.cursor, cursor
-        if rows or events:
-            await self.tell(job, events if job.state.seeded else [], rows)
-        elif moved:
-            await self.save(job)
+        was, job.state.cursor = job.state.cursor, cursor
+        try:
+            if rows or events:
+                await self.tell(job, events if job.state.seeded else [], rows)
+            elif was != cursor:
+                await self.save(job)
+        except BaseException:
+            job.state.cursor = was  # what was not written is asked for again
+            raise
         return changed
 
     def _compared(self, job: Job, objects: Sequence[RemoteObject]) -> tuple[list[Any], list[dict[str, Json]], int]:

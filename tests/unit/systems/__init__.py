@@ -1,0 +1,1 @@
+"""Remote systems without a network: names, mirror, verbs."""
