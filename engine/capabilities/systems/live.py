@@ -177,6 +177,10 @@ class Systems:
         self.followed()
         return users
 
+    def first(self, capability: str) -> str:
+        """The name of the system that is asked when none is named; empty when there is none."""
+        return self.connections.first(capability)
+
     def users(self, entry: str) -> tuple[str, ...]:
         """The systems that use an entry of the keyring."""
         return tuple(s.name for s in list(self.connections.systems.values()) if entry in s.entries.values())
