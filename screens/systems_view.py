@@ -213,7 +213,7 @@ def calls(page: CallPage, now: float, width: int) -> list[Line]:
     if not page.calls:
         return [[("Nothing was asked of it since the engine started.", "muted")]]
     shown: list[list[Part | Line]] = []
-    for one in reversed(page.calls):
+    for one in sorted(page.calls, key=lambda one: -one.at):
         bad = one.status == 0 or one.status >= 400
         status: Part = (str(one.status) if one.status else "none", "alarm" if bad else "")
         more = f" #{one.attempt}" if one.attempt > 1 else ""

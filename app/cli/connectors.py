@@ -336,7 +336,7 @@ def logs(session: Session, *, name: str, limit: int, follow: bool) -> None:
         return
     seen: list[CallView] = []
     while True:
-        fresh = [one for one in page.calls if one not in seen]
+        fresh = sorted((one for one in page.calls if one not in seen), key=lambda one: one.at)
         for one in fresh:
             row = f"{plain.moment(one.at)[11:]}  {one.status or '-':>3}  {one.ms:>6.0f} ms  {one.method} {one.path}  {one.error}"
             click.echo(plain.as_json(one, indent=False) if session.json else plain.clean(row, 600))

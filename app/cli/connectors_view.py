@@ -75,6 +75,8 @@ def available(kinds: Iterable[KindView]) -> str:
 
 def kind(one: KindView) -> str:
     """What a kind asks for and what it was tested against."""
+    if one.error:
+        return f"{one.kind} is installed and can't be loaded: {plain.clean(one.error)}"
     lines = [f"{one.kind}  {one.title}", f"serves    {', '.join(one.capabilities)}"]
     lines += [f"needs     {', '.join(one.needs)}"] if one.needs else []
     lines += [f"tested    {plain.clean(one.docs, 1000)}"] if one.docs else []
@@ -189,7 +191,7 @@ def calls(page: CallPage) -> str:
             f"{one.method} {one.path}",
             one.error,
         )
-        for one in page.calls
+        for one in sorted(page.calls, key=lambda one: one.at)
     ]
     return plain.table(
         rows, ("at", "status", "took", "bytes", "try", "call", "error"), empty="nothing was asked of it yet"
