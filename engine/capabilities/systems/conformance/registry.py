@@ -88,4 +88,5 @@ async def an_alias_is_compared(port: Any, bench: Bench) -> None:
     await port.alias(made.name, "qd-check", made.version)
     must("qd-check" in (await port.version(made.name, made.version)).aliases, "the alias is not there")
     await port.alias(made.name, "qd-check", made.version, expect=made.version)
-    await refuses(port.alias(made.name, "qd-check", made.version, expect="987654"), "Conflict")
+    await port.alias(made.name, "qd-check", made.version, expect="987654")  # it points there: a repeat changes nothing
+    await refuses(port.alias(made.name, "qd-check-other", made.version, expect="987654"), "Conflict")
