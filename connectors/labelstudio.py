@@ -15,9 +15,11 @@ What the server does, and what follows:
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -45,6 +47,7 @@ NEEDED = {
     "tasks.view": "the mirror of tasks",
     "annotations.view": "labels.pull",
 }
+_CURSOR = {"project": re.compile(r"\d{0,9}"), "task": re.compile(r"(\d{1,12}/\d{1,9})?")}
 _INCLUDE = "id,title,description,task_number,finished_task_number,num_tasks_with_annotations,updated_at,created_at,is_published"
 
 
@@ -164,6 +167,17 @@ class LabelStudio:
             now = {one.job async for one in self._tasks(project)} if missing else there
         return len({job.id for job in jobs} & now)
 
+    async def discard(self, kind: str, id: str) -> None:
+        """Takes away a project that a check of this connector made, and nothing else."""
+        if kind == "project":
+            async for one in self._projects():
+                if str(one.id) == id and rows.ours(one) and one.title.startswith("Quarterdeck check"):
+                    await self._http.send("DELETE", f"/api/projects/{_id(id)}/", NoneType, safe=True)
+                    return
+        raise ActionError(
+            "NotOurs", f"{clean(kind, 20)} {clean(id, 20)} was not made by a check: it is not deleted", retryable=False
+        )
+
     # -- reading ------------------------------------------------------------------------------------------------------
 
     async def labels(self, project: str, since: float = 0.0) -> Sequence[RemoteLabel]:
@@ -181,13 +195,18 @@ class LabelStudio:
         return sorted(found, key=lambda each: (each.at, each.id))
 
     async def pull(self, feed: str, cursor: str) -> Pulled:
-        """Everything, page by page: tasks project by project (`project/page`)."""
+        """Everything, page by page: tasks project by project (`project/page`). Raises `CursorLost`."""
+        if not _CURSOR[feed].fullmatch(cursor):
+            raise ActionError("CursorLost", "no page of Label Studio's: everything is listed anew", kind="conflict")
         if feed == "project":
             page = int(cursor or 1)
-            answer = await self._http.send_full(
-                "GET", "/api/projects/", Projects, params={"page": str(page), "page_size": str(PAGE), "include": _INCLUDE},
-                safe=True,
-            )  # fmt: skip
+            params = {"page": str(page), "page_size": str(PAGE), "include": _INCLUDE}
+            try:
+                answer = await self._http.send_full("GET", "/api/projects/", Projects, params=params, safe=True)
+            except ActionError as error:
+                if error.error == "NotFound" and page > 1:  # they became fewer meanwhile
+                    return Pulled(full=True)
+                raise
             more = page * PAGE < answer.value.count
             objects = tuple(rows.mirrored_project(one, self._http.url) for one in answer.value.results)
             return Pulled(

@@ -243,10 +243,26 @@ class MLflow:
         )
         return done.digest
 
+    async def discard(self, kind: str, id: str) -> None:
+        """Takes away what a check of this connector made, and nothing else: every version has to carry the check's tag."""
+        found = await self.versions(id) if kind == "model" else ()
+        if not id.startswith("qd-check-") or any(one.tags.get("made_by") != "quarterdeck check" for one in found):
+            raise _refusal("NotOurs", f"{clean(kind, 20)} {clean(id, 80)} was not made by a check: it is not deleted")
+        await self._http.send("DELETE", f"{API}/registered-models/delete", dict, json={"name": id}, safe=True)
+
     # -- the mirror ---------------------------------------------------------------------------------------------------
 
     async def pull(self, feed: str, cursor: str) -> Pulled:
-        """Everything, page by page. The cursor is the server's own token of the next page."""
+        """Everything, page by page. The cursor is the server's own token of the next page. Raises `CursorLost`."""
+        try:
+            return await self._pull(feed, cursor)
+        except ActionError as error:
+            if cursor and error.error == "Refused":
+                what = "MLflow no longer knows that page: everything is listed anew"
+                raise ActionError("CursorLost", what, kind="conflict") from error
+            raise
+
+    async def _pull(self, feed: str, cursor: str) -> Pulled:
         params = {"max_results": str(PAGE)} | ({"page_token": cursor} if cursor else {})
         if feed == "model_version":
             answer = await self._http.send_full(

@@ -89,7 +89,7 @@ def part(said: Mapping[str, str]) -> Part | None:
 
 def refused(status: int, uri: str, body: bytes = b"") -> ActionError:
     """What this status means. The store's own code, such as NoSuchBucket, is said when there is one."""
-    kind = {401: "authentication", 403: "authorization", 404: "unavailable", 409: "conflict", 412: "conflict"}.get(
+    kind = {401: "authentication", 403: "authorization", 404: "validation", 409: "conflict", 412: "conflict"}.get(
         status, "communication"
     )
     name = {401: "NotAllowed", 403: "NotAllowed", 404: "BadFolder", 409: "Conflict", 412: "Conflict"}.get(

@@ -142,9 +142,16 @@ class ObjectStore(S3):
     # -- the mirror ---------------------------------------------------------------------------------------------------
 
     async def pull(self, feed: str, cursor: str) -> Pulled:
-        """Everything, page by page: a store tells no changes. The cursor is the store's own token of the next page."""
+        """Everything, page by page: a store tells no changes. The cursor is the store's own token of the next page. Raises
+        `CursorLost`."""
         bucket, prefix = self._mirror
-        page, token = await self._page(bucket, prefix, cursor)
+        try:
+            page, token = await self._page(bucket, prefix, cursor)
+        except ActionError as error:
+            if cursor and error.error == "BadAnswer":
+                what = "the object store no longer knows that page: everything is listed anew"
+                raise ActionError("CursorLost", what, kind="conflict") from error
+            raise
         return Pulled(
             objects=tuple(
                 RemoteObject(
