@@ -22,11 +22,13 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
+from connectors import roundup_shapes as shapes
 from connectors import ticketing as t
 from connectors.http import Basic, HttpClient, Part
 from connectors.remote_text import clean
+from connectors.settings import SECRETS, client
 from engine.capabilities.hooks import proofs
 from engine.capabilities.ports import ActionError, Clock, InDoubt, Json, Param
 from engine.capabilities.systems.ports import (
@@ -57,95 +59,6 @@ FIELDS = "title,status,priority,assignedto,activity,messages,files"
 PAGE = 200
 USERS_S = 300.0
 _DATE = "%Y-%m-%d.%H:%M:%S"
-
-
-class _Ref(Struct):
-    id: str = ""
-    name: str = ""
-    username: str = ""
-
-
-class _Issue(Struct):
-    """An issue, alone (under `attributes`) or as a row of a list."""
-
-    id: str = ""
-    title: str | None = None
-    status: _Ref | None = None
-    priority: _Ref | None = None
-    assignedto: _Ref | None = None
-    activity: str | None = None
-    messages: list[_Ref] = field(default_factory=list)
-    files: list[_Ref] = field(default_factory=list)
-
-
-class _One(Struct, rename={"etag": "@etag"}):
-    id: str = ""
-    attributes: _Issue = field(default_factory=_Issue)
-    etag: str = ""
-
-
-class _OneAnswer(Struct):
-    data: _One
-
-
-class _Rows(Struct, rename={"total": "@total_size"}):
-    collection: list[_Issue] = field(default_factory=list)
-    total: int = 0
-
-
-class _RowsAnswer(Struct):
-    data: _Rows
-
-
-class _Refs(Struct, rename={"total": "@total_size"}):
-    collection: list[_Ref] = field(default_factory=list)
-    total: int = 0
-
-
-class _RefsAnswer(Struct):
-    data: _Refs
-
-
-class _Message(Struct):
-    author: _Ref | None = None
-    date: str | None = None
-    messageid: str | None = None
-
-
-class _MessageOne(Struct):
-    attributes: _Message = field(default_factory=_Message)
-
-
-class _MessageAnswer(Struct):
-    data: _MessageOne
-
-
-class _Text(Struct):
-    data: str = ""
-
-
-class _TextAnswer(Struct):
-    data: _Text
-
-
-class _MadeAnswer(Struct):
-    data: _Ref
-
-
-class _Once(Struct):
-    link: str
-
-
-class _OnceAnswer(Struct):
-    data: _Once
-
-
-class _Api(Struct):
-    default_version: int | str = "?"
-
-
-class _ApiAnswer(Struct):
-    data: _Api
 
 
 class Login(Basic):
@@ -211,20 +124,22 @@ class Roundup:
         issue = await self._issue_of(message) if message else ""
         return await self.read(issue) if issue else None
 
-    async def _issue(self, id: str) -> tuple[_Issue, str]:
+    async def _issue(self, id: str) -> tuple[shapes.Issue, str]:
         if not id.isdigit():
             raise t.no_ticket(NAME, id)
-        listed = await self._http.get("/rest/data/issue", _RefsAnswer, params={"id": id})
+        listed = await self._http.get("/rest/data/issue", shapes.RefsAnswer, params={"id": id})
         if not listed.data.collection:
             raise t.no_ticket(NAME, id)
         found = (
-            await self._http.get(f"/rest/data/issue/{id}", _OneAnswer, params={"@fields": FIELDS, "@verbose": "2"})
+            await self._http.get(
+                f"/rest/data/issue/{id}", shapes.OneAnswer, params={"@fields": FIELDS, "@verbose": "2"}
+            )
         ).data
         issue = found.attributes
         issue.id = id
         return issue, found.etag
 
-    async def _ticket(self, issue: _Issue, etag: str) -> Ticket:
+    async def _ticket(self, issue: shapes.Issue, etag: str) -> Ticket:
         state = clean(issue.status.name if issue.status else "", 60)
         who = issue.assignedto.id if issue.assignedto else ""
         rank = issue.priority.name if issue.priority else ""
@@ -244,8 +159,8 @@ class Roundup:
         """A message. What is written in it stays as it is, so it is fetched once."""
         if id not in self._kept:
             place = f"/rest/data/msg/{quote(id, safe='')}"
-            about = (await self._http.get(place, _MessageAnswer, params={"@verbose": "2"})).data.attributes
-            text = (await self._http.get(f"{place}/content", _TextAnswer)).data.data
+            about = (await self._http.get(place, shapes.MessageAnswer, params={"@verbose": "2"})).data.attributes
+            text = (await self._http.get(f"{place}/content", shapes.TextAnswer)).data.data
             own = (about.messageid or "").strip("<>").partition("@")[0]
             if len(self._kept) > 5_000:
                 self._kept.clear()
@@ -261,7 +176,7 @@ class Roundup:
     async def _user(self, id: str) -> str:
         if id not in self._users or time.monotonic() - self._users_at > USERS_S:
             params = {"@fields": "username", "@page_size": "2000"}
-            rows = (await self._http.get("/rest/data/user", _RefsAnswer, params=params)).data.collection
+            rows = (await self._http.get("/rest/data/user", shapes.RefsAnswer, params=params)).data.collection
             self._users = {one.id: clean(one.username, 60) for one in rows}
             self._users_at = time.monotonic()
         return self._users.get(id, "")
@@ -269,11 +184,13 @@ class Roundup:
     async def _message(self, word: str) -> str:
         """The message with this mark; the filter finds parts of words, a mark is no part of another."""
         params = {"messageid": f"<{word}@quarterdeck>"}
-        rows = (await self._http.get("/rest/data/msg", _RefsAnswer, params=params)).data.collection
+        rows = (await self._http.get("/rest/data/msg", shapes.RefsAnswer, params=params)).data.collection
         return rows[0].id if rows else ""
 
     async def _issue_of(self, message: str) -> str:
-        rows = (await self._http.get("/rest/data/issue", _RefsAnswer, params={"messages": message})).data.collection
+        rows = (
+            await self._http.get("/rest/data/issue", shapes.RefsAnswer, params={"messages": message})
+        ).data.collection
         return rows[0].id if rows else ""
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -342,7 +259,7 @@ class Roundup:
 
     async def attach(self, id: str, name: str, content: bytes, media: str, *, key: str, in_doubt: bool = False) -> None:
         kept = f"{mark(key)}-{clean(name, 80)}"
-        rows = (await self._http.get("/rest/data/file", _RefsAnswer, params={"name": kept})).data.collection
+        rows = (await self._http.get("/rest/data/file", shapes.RefsAnswer, params={"name": kept})).data.collection
         file = rows[0].id if rows else ""
         if not file:
             parts = (
@@ -350,7 +267,9 @@ class Roundup:
                 Part(name="type", content=media.encode()),
                 Part(name="content", content=content, filename=clean(name, 80), media=media),
             )
-            file = (await self._http.send("POST", "/rest/data/file", _MadeAnswer, parts=parts, safe=False)).data.id
+            file = (
+                await self._http.send("POST", "/rest/data/file", shapes.MadeAnswer, parts=parts, safe=False)
+            ).data.id
         issue, etag = await self._issue(id)
         if all(one.id != file for one in issue.files):
             await self._patch(id, {"files": [*(one.id for one in issue.files), file]}, etag)
@@ -361,12 +280,14 @@ class Roundup:
 
     async def _post(self, kind: str, given: Mapping[str, Json]) -> str:
         """Makes one, by a link that works once."""
-        once = (await self._http.send("POST", f"/rest/data/{kind}/@poe", _OnceAnswer, json={}, safe=True)).data.link
+        once = (
+            await self._http.send("POST", f"/rest/data/{kind}/@poe", shapes.OnceAnswer, json={}, safe=True, reads=True)
+        ).data.link
         token = once.rpartition("/")[2]
         if not token or "/" in token or "?" in token:
             raise ActionError("BadAnswer", f"{NAME} gave no post-once link", kind="communication")
         place = f"/rest/data/{kind}/@poe/{quote(token, safe='')}"
-        return (await self._http.send("POST", place, _MadeAnswer, json=dict(given), safe=False)).data.id
+        return (await self._http.send("POST", place, shapes.MadeAnswer, json=dict(given), safe=False)).data.id
 
     async def _patch(self, id: str, sent: Mapping[str, Json], etag: str, who: str = "") -> None:
         try:
@@ -396,7 +317,7 @@ class Roundup:
         }
         if not walk.full:
             params["activity"] = "from " + datetime.fromtimestamp(walk.since, UTC).strftime(_DATE)
-        answer = await self._http.send_full("GET", "/rest/data/issue", _RowsAnswer, params=params, safe=True)
+        answer = await self._http.send_full("GET", "/rest/data/issue", shapes.RowsAnswer, params=params, safe=True)
         rows, now = answer.value.data, answer.owner_now
         began = walk.began or now or time.time()
         if walk.full and rows.total < walk.total:
@@ -413,10 +334,18 @@ class Roundup:
 
     # -- about itself -------------------------------------------------------------------------------------------------
 
+    async def discard(self, kind: str, id: str) -> None:
+        """Retires what a check of this connector made."""
+        if kind == "ticket":
+            _, etag = await self._issue(id)
+            await self._http.send("DELETE", f"/rest/data/issue/{id}", msgspec.Raw, if_match=etag, safe=False)
+
     async def check(self) -> str:
-        version = (await self._http.get("/rest/", _ApiAnswer)).data.default_version
+        version = (await self._http.get("/rest/", shapes.ApiAnswer)).data.default_version
         rows = (
-            await self._http.get("/rest/data/user", _RefsAnswer, params={"username": self._me, "@fields": "username"})
+            await self._http.get(
+                "/rest/data/user", shapes.RefsAnswer, params={"username": self._me, "@fields": "username"}
+            )
         ).data.collection
         if not any(one.username == self._me for one in rows):
             said = f"{NAME} shows no account {clean(self._me, 60)}"
@@ -427,7 +356,7 @@ class Roundup:
         found = []
         for kind, needed in (("issue", "tickets"), ("msg", "comments"), ("file", "attachments"), ("user", "assignees")):
             try:
-                await self._http.get(f"/rest/data/{kind}", _RefsAnswer, params={"@page_size": "1"})
+                await self._http.get(f"/rest/data/{kind}", shapes.RefsAnswer, params={"@page_size": "1"})
                 has = True
             except ActionError as error:
                 if error.kind != "authorization":
@@ -445,7 +374,7 @@ class RoundupConnector:
     docs = "Roundup 2.6.0 REST API; tested against the real server"
     capabilities = ("tickets",)
     needs: tuple[str, ...] = ()
-    secrets = {"webhook_secret": "roundup-webhook"}
+    secrets = {**SECRETS, "webhook_secret": "roundup-webhook"}
     fields: dict[str, Param] = {
         **t.COMMON,
         "url": Param(type="string", description="URL of the tracker, e.g. https://issues.example.com/fleet"),
@@ -458,15 +387,7 @@ class RoundupConnector:
         self, config: Mapping[str, Json], secret: Callable[[str], str], clock: Clock, ports: Mapping[str, Any]
     ) -> dict[str, Any]:
         name, url = str(config["secret"]), str(config["url"]).rstrip("/")
-        http = HttpClient(
-            url,
-            name=NAME,
-            auth=Login(url, str(config["username"]), lambda: secret(name)),
-            ca=str(config.get("ca", "")),
-            allow_plaintext=config.get("allow_plaintext") is True,
-            timeout_s=float(config.get("timeout_s", 20.0)),
-            proxy=str(config.get("proxy", "")),
-        )
+        http = client(config, secret, name=NAME, auth=Login(url, str(config["username"]), lambda: secret(name)))
         states = t.words(config.get("states"), STATES, t.MEANINGS, NAME, "states")
         ranks = t.words(config.get("priorities"), PRIORITIES, t.PRIORITIES, NAME, "priorities")
         return {"tickets": Roundup(http, clock, str(config["username"]), states, ranks)}

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from connectors.remote_text import clean
+from connectors.settings import FIELDS as FIELDS_OF_ALL
 from engine.capabilities.ports import ActionError, Json, Param
 from engine.capabilities.systems.ports import Feed, RemoteObject, Ticket
 
@@ -24,15 +25,11 @@ ISSUES = Feed(kind="issue", title="issues", every_s=60.0, full_every_s=21_600.0,
 """Deletions are rare and noticed by listing everything, which is dear: every six hours."""
 
 COMMON: dict[str, Param] = {
-    "url": Param(type="string", description="base URL"),
+    **FIELDS_OF_ALL,
     "secret": Param(type="string", description="name of the keyring entry"),
     "webhook_secret": Param(
         type="string", required=False, description="name of the keyring entry that proves its webhooks"
     ),
-    "ca": Param(type="string", required=False, description="file of certificate authorities to trust"),
-    "allow_plaintext": Param(type="boolean", required=False, description="http to another machine"),
-    "timeout_s": Param(type="number", required=False, description="seconds one call may take (20)"),
-    "proxy": Param(type="string", required=False, description="proxy to go through, e.g. http://proxy:3128"),
 }
 
 

@@ -44,6 +44,7 @@ from engine.contract.cases import CASE_OVER, UNWATCHED, CaseView, Escalation, Ho
 Json = Any
 PACK = "maintenance"
 NEW = "new"
+CHANGED = "qd.case.changed"  # what has no word of its own: claimed, begun, noted, weighed, coded
 FLEET_S = 5.0
 """Real seconds a person waits for the fleet's owners when filing; without an answer the robot's name is taken as it is."""
 
@@ -446,7 +447,7 @@ async def _moved(
     **data: Json,
 ) -> Json:
     found: CaseView = await desk.records.change(
-        "case", case.id, to=to, set=set, reason=reason, emit=told(case, event, state=to, **data)
+        "case", case.id, to=to, set=set, reason=reason, emit=told(case, event or CHANGED, state=to, **data)
     )
     await _wake(desk, found)
     clock = clocks.matters(found, desk.policy(PACK), desk.now())

@@ -79,7 +79,7 @@ async def test_comments_come_once_keep_the_state_and_name_their_author(
     assert one.id == again.id and one.key == mark("c1") and one.author == "admin"
     roundup.say(ticket.id, "bearing ordered\x1b[31m", author="kay")
     found = await tickets.read(ticket.id)
-    assert [(c.text, c.author) for c in found.comments][0] == ("moved to dock 3", "admin")
+    assert (found.comments[0].text, found.comments[0].author) == ("moved to dock 3", "admin")
     assert found.comments[1].author == "kay" and "\x1b" not in found.comments[1].text and not found.comments[1].key
     assert found.meaning == "resolved"  # a message alone would have reopened it
 

@@ -75,7 +75,7 @@ class Desk:
         return self._ground.port(capability)
 
     def policy(self, pack: str) -> dict[str, Any]:
-        return self._ground.policy
+        return self._ground.pack(pack)
 
     async def start(self, workflow: str, inputs: Mapping[str, Any], attributes: Mapping[str, Any] | None = None) -> str:
         self._ground.started.append((workflow, dict(inputs)))
@@ -113,7 +113,7 @@ class Context:
         return self._ground.port(capability)
 
     def policy(self, pack: str) -> dict[str, Any]:
-        return self._ground.policy
+        return self._ground.pack(pack)
 
 
 class Ground:
@@ -143,6 +143,9 @@ class Ground:
         if capability in ("fleet", "updates", "signals"):
             return self.world
         raise ActionError("NotConfigured", f"no {capability} is configured here", kind="configuration", retryable=False)
+
+    def pack(self, name: str) -> dict[str, Any]:
+        return self.policy
 
     async def do(self, person: str, verb: str, target: str = "", roles: tuple[str, ...] = (), **args: Any) -> Any:
         """A verb as the door would call it."""

@@ -1,0 +1,64 @@
+"""Tickets of a case as they are looked at: both sides of every field, and how old what we know is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.capabilities.reads import Look, Read
+from engine.capabilities.tickets import casework
+from engine.contract.cases import CaseView
+from engine.contract.tickets import TICKET_FIELDS, CaseTickets, TicketDetail, TicketLink, TicketPage, TicketSide
+
+Json = Any
+PACK = "tickets"
+
+
+def _sides(link: TicketLink, case: CaseView | None, policy: Mapping[str, Json]) -> tuple[TicketSide, ...]:
+    ours = casework.ours(case, policy) if case is not None else {}
+    standing = {one.field: one for one in link.conflicts}
+    found = []
+    for name in TICKET_FIELDS:
+        here, there = ours.get(name, ""), link.theirs.get(name, "")
+        agreed, conflict = link.agreed.get(name), standing.get(name)
+        word, why = "agreed", ""
+        if conflict is not None:
+            word, why = "conflict", conflict.why
+        elif name in link.left_out:
+            word, why = "left out", link.left_out[name]
+        elif agreed is not None and here != agreed.ours:
+            word = "ours"
+        elif agreed is not None and there != agreed.theirs:
+            word = "theirs"
+        found.append(TicketSide(field=name, ours=here, theirs=there, word=word, why=why))
+    return tuple(found)
+
+
+def detail(look: Look, link: TicketLink) -> TicketDetail:
+    policy = look.policy(PACK)
+    case = look.get("case", link.case)
+    age = look.now() - link.synced_at if link.synced_at else 0.0
+    stale = age if link.state not in ("unlinked", "opening") and age > float(policy["stale"]) else 0.0
+    return TicketDetail(
+        link=link, sides=_sides(link, case, policy), case_state=case.state if case is not None else "", stale_s=stale
+    )
+
+
+def _one(look: Look, at: dict[str, str], query: dict[str, str]) -> TicketDetail | None:
+    link = look.get("ticket_link", at["link"])
+    return detail(look, link) if link is not None else None
+
+
+def _of_case(look: Look, at: dict[str, str], query: dict[str, str]) -> CaseTickets | None:
+    if look.get("case", at["case"]) is None:
+        return None
+    links = look.find("ticket_link", where={"case": at["case"]}, limit=20)
+    pages: list[TicketPage] = look.find("ticket_page", where={"case": at["case"]}, limit=20)
+    shown = sorted(links, key=lambda one: one.state in ("unlinked", "gone"))
+    return CaseTickets(tickets=tuple(detail(look, one) for one in shown), pages=tuple(pages), as_of=look.now())
+
+
+READS = (
+    Read(path="/v1/cases/{case}/tickets", shape=CaseTickets, says="tickets and pages of a case", give=_of_case),
+    Read(path="/v1/tickets/{link}/view", shape=TicketDetail, says="a ticket and its case, side by side", give=_one),
+)
