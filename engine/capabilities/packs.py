@@ -40,7 +40,7 @@ def merged(pack: Mapping[str, Json], over: Mapping[str, Json], *, source: str) -
             raise PackError(f"{source}: {key!r} is not a key of this policy; it has {', '.join(sorted(pack))}")
         old = pack[key]
         if isinstance(old, dict) and isinstance(value, Mapping):
-            result[key] = {**old, **value}
+            result[key] = {**old, **_plain(dict(value))}
             continue
         if isinstance(old, bool) != isinstance(value, bool) or isinstance(old, list) != isinstance(value, list):
             raise PackError(f"{source}: {key!r} is {type(value).__name__}, expected {type(old).__name__}")

@@ -65,8 +65,7 @@ class Site(Installation):
         return grant
 
     def session(self, id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.json("records", "show", "ssh_session", id)
-        return found
+        return {"watchers": [], "exit": None, "recording": "", **self.json("records", "show", "ssh_session", id)}
 
     def over(self, id: str, seconds: float = 10) -> dict[str, Any]:
         return dict(until(lambda: (found := self.session(id))["state"] not in ("opening", "open") and found, seconds))

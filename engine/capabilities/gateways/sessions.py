@@ -34,6 +34,8 @@ from engine.contract.gateways import SESSION_LIVE, SessionEnd, SshSession
 log = logging.getLogger("quarterdeck.gateways")
 Json = Any
 PART = 1 << 16
+EVERY_S = 0.5
+"""How often an open session's grant is looked at: it is ended within two seconds."""
 HEARTBEAT_S = 10.0
 """How often an empty line says that the session stands though nothing is said."""
 GRANT_LIVE = ("active",)
@@ -256,10 +258,14 @@ class Sessions:
         """Ends what has to end; first of all what an engine before this one left open."""
         await self._recover()
         while True:
-            every = min((float(one.policy["session"]["ended_within"]) for one in self._live.values()), default=1.0)
-            await asyncio.sleep(min(1.0, every))
+            await asyncio.sleep(EVERY_S)
             for live in list(self._live.values()):
-                if live.ending is None and (why := await self._over(live)):
+                try:
+                    why = "" if live.ending is not None else await self._over(live)
+                except Exception:  # nobody can say whether it may go on: then it may not
+                    log.exception("session %s can't be judged", live.record.id)
+                    why = "whether it may go on can't be found out"
+                if why:
                     self._kept(asyncio.create_task(self._cut(live, why)))
 
     async def _cut(self, live: Live, why: str) -> None:
@@ -269,10 +275,7 @@ class Sessions:
         """Why a session has to end now; empty when it may go on. What can't be found out ends it."""
         record, limits, now = live.record, live.policy["session"], self._clock.now()
         if record.grant:
-            try:
-                grant: Grant | None = await self.records.get("grant", record.grant)
-            except Exception:  # noqa: BLE001 - nobody knows whether it still runs
-                return f"whether {record.grant} still runs can't be found out"
+            grant: Grant | None = await self.records.get("grant", record.grant)
             if grant is None or grant.state not in GRANT_LIVE:
                 return f"{record.grant} {'is gone' if grant is None else f'was {grant.state}' if grant.state != 'expired' else 'has ended'}"
         if now >= record.until:
