@@ -101,7 +101,8 @@ class KindsScreen(QScreen):
         page.show(systems_view.kind_page(one, max(40, page.size.width - 3)) if one is not None else [])
 
     def verdict(self) -> list[Part]:
-        return ["Which kind of system? ", (f"{len(self._kinds)} can be added; / finds one by what it serves.", "muted")]
+        count = sum(not one.error for one in self._kinds)
+        return ["Which kind of system? ", (f"{count} can be added; / finds one by what it serves.", "muted")]
 
     def target(self) -> Target | None:
         one = self.row()
@@ -209,7 +210,7 @@ def add_form(
 ) -> FormScreen:
     """What a kind asks for: first what is needed, then what has a default."""
     first = kind.kind if kind.kind not in names else ""
-    ordered = sorted(kind.fields, key=lambda one: (not one.required, one.name != "url", not one.secret))
+    ordered = sorted(kind.fields, key=lambda one: (not one.required, one.name != "url"))
     fields = [
         FormField(
             "name",

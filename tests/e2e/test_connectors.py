@@ -187,6 +187,10 @@ def test_a_system_can_rest_and_be_changed_and_a_mistake_is_explained(home: Pipin
     assert {one["kind"] for one in synced["result"]["feeds"]} >= {"device", "software"}
     assert home.run("connectors", "set", "updates", "--set", "timeout_s=15").returncode == 0
     assert named(home, "updates")["options"]["timeout_s"] == 15
+    assert home.run("engine", "stop").returncode == 0 and home.run("engine", "start").returncode == 0
+    again = named(home, "updates")
+    assert (again["origin"], again["state"], again["options"]["timeout_s"]) == ("added", "active", 15), again
+    assert again["objects"] >= len(synced["result"]["feeds"]), "what was mirrored is not there after a restart"
     for words, said in (
         (("add", "goosbit"), "did you mean goosebit"),
         (("add", "goosebit", "x"), "--url URL"),

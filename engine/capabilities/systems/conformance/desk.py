@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from engine.capabilities.connections import installed
 from engine.capabilities.desk import Args, Desk, DeskVerb, Foreseen, Json, Short
 from engine.capabilities.ports import ActionError
 from engine.capabilities.systems.conformance.running import check, promises
@@ -24,18 +23,17 @@ class CheckArgs(Args, frozen=True):
     phrase: Short = ""
 
 
-def served(record: Any) -> tuple[str, ...]:
-    """What a system serves here: what its settings say, else its own name where that is a capability, else all it can."""
-    if record.serves:
-        return tuple(record.serves)
-    kinds = installed()
-    can = tuple(kinds[record.system_kind]().capabilities) if record.system_kind in kinds else ()
-    return (record.id,) if record.id in can else can
+def served(desk: Desk, record: Any) -> tuple[str, ...]:
+    """What a system serves here; refused when it is not connected."""
+    system = desk.port("systems").connections.systems.get(record.id)
+    if system is None:
+        desk.refuse("not_connected", f"{record.id} is not connected", f"qd connectors show {record.id}")
+    return tuple(system.serves)
 
 
 async def _check(desk: Desk, record: Any, args: CheckArgs) -> Json:
     ports: dict[str, Any] = {}
-    for capability in served(record):
+    for capability in served(desk, record):
         try:
             ports[capability] = desk.port(f"{capability}@{record.id}")
         except ActionError as error:
@@ -48,7 +46,7 @@ async def _check(desk: Desk, record: Any, args: CheckArgs) -> Json:
 
 
 async def _foresee(desk: Desk, record: Any, args: CheckArgs) -> Foreseen:
-    known = [one for capability in served(record) for one in promises(capability)]
+    known = [one for capability in served(desk, record) for one in promises(capability)]
     strange = [name for name in args.only if name not in {one.name for one in known}]
     if strange:
         desk.refuse(
