@@ -17,6 +17,7 @@ from app.cli.session import DRY_RUN, REFUSED, Session, asks, end, options, part,
 from engine.contract.client import Refused
 from engine.contract.common import CommandAnswer, CommandRequest, Json
 from engine.contract.conformance import CheckReport
+from engine.contract.dry import CallForm, DryReport
 from engine.contract.systems import (
     CallPage,
     CallView,
@@ -286,6 +287,28 @@ def check(
     report = msgspec.convert(answer.result, CheckReport)
     session.show(report, lambda: view.checked(report))
     if report.broken:
+        sys.exit(REFUSED)
+
+
+@connectors.command()
+@click.argument("name")
+@click.argument("call", default="")
+@click.argument("values", nargs=-1, metavar="[ARG=VALUE]...")
+@options
+def dry(session: Session, *, name: str, call: str, values: tuple[str, ...]) -> None:
+    """Say what a call to a system would send, without sending it. Without CALL: which calls there are.
+
+    Values are JSON, else text; a field of an object is written with a dot: tickets.open new.title="Left arm" new.body="...".
+    """
+    args: dict[str, Json] = {"call": call, "args": view.nested(values)}
+    answer = session.command("connector.dry", name, args)
+    if not call:
+        calls = msgspec.convert((answer.result or {}).get("calls", []), tuple[CallForm, ...])
+        session.show(calls, lambda: view.callable_(calls))
+        return
+    report = msgspec.convert(answer.result, DryReport)
+    session.show(report, lambda: view.rehearsed(report))
+    if report.error:
         sys.exit(REFUSED)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
 
 from app import plain
 from engine.contract.common import Json
 from engine.contract.conformance import CheckReport, PromiseResult
+from engine.contract.dry import CallForm, DryReport
 from engine.contract.systems import (
     CallPage,
     FeedView,
@@ -178,6 +182,48 @@ def _promise(one: PromiseResult) -> str:
     wrote = " (by writing)" if one.write and one.outcome != "skipped" else ""
     line = f"{MARK[one.outcome]}  {plain.clean(one.says)}{wrote}"
     return line + (f"\n        {plain.clean(one.reason, 400)}" if one.reason else "")
+
+
+def nested(values: Sequence[str]) -> dict[str, Json]:
+    """`a=1 b.c=text` as `{"a": 1, "b": {"c": "text"}}`. Raises UsageError."""
+    found: dict[str, Any] = {}
+    for pair in values:
+        name, sign, text = pair.partition("=")
+        if not sign or not all(name.split(".")):
+            raise click.UsageError(f"an argument is NAME=VALUE, not {pair!r}")
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = text
+        *outer, last = name.split(".")
+        into = found
+        for one in outer:
+            into = into.setdefault(one, {})
+            if not isinstance(into, dict):
+                raise click.UsageError(f"{name}: {one} has a value already")
+        into[last] = value
+    return found
+
+
+def callable_(calls: Sequence[CallForm]) -> str:
+    rows = [(one.call, "; ".join(f"{name}: {how}" for name, how in one.asks.items()) or "nothing") for one in calls]
+    return plain.table(rows, ("call", "asks for"), empty="nothing it serves can be tried dry")
+
+
+def rehearsed(report: DryReport) -> str:
+    """The requests as they would go out."""
+    if report.error:
+        return f"nothing would be sent: {plain.clean(report.error, 500)}"
+    if not report.would:
+        return f"nothing would be sent; it gives {_value(report.result)}"
+    lines: list[str] = []
+    for one in report.would:
+        lines.append(f"{one.method} {plain.clean(one.url, 500)}")
+        lines += [f"{plain.clean(name)}: {plain.clean(value, 300)}" for name, value in sorted(one.headers.items())]
+        body = one.body if isinstance(one.body, str) else plain.as_json(one.body) if one.body is not None else ""
+        lines += ["", plain.clean_lines(body)] if body else []
+        lines.append("")
+    return "\n".join([*lines, "not sent; what would follow depends on the answer"])
 
 
 def calls(page: CallPage) -> str:

@@ -112,6 +112,18 @@ def test_its_promises_hold_also_by_writing(home: Piping, goosebit: GooseBitServe
 
 
 @pytest.mark.service
+def test_what_would_be_sent_can_be_seen_without_sending_it(home: Piping, robot_fleet: RobotFleet) -> None:
+    robot = robot_fleet.ids[0]
+    told = home.json("connectors", "dry", "updates", "updates.assign", f'robots=["{robot}"]', f"version={NEW}")
+    assert [(one["method"], one["body"]["devices"]) for one in told["would"]] == [("PATCH", [robot])], told
+    assert "authorization" not in {
+        name.lower() for one in told["would"] for name in one["headers"]
+    } or "Bearer ey" not in json.dumps(told)
+    after = home.json("connectors", "dry", "updates", "updates.reports", f'robots=["{robot}"]')["result"]
+    assert after[0]["desired"] != NEW, "it was sent"
+
+
+@pytest.mark.service
 def test_a_wrong_secret_adds_nothing_and_stays_nowhere(home: Piping, goosebit: GooseBitServer) -> None:
     before = {one["id"] for one in home.json("connectors", "ls")["systems"]}
     done = home.pipe(

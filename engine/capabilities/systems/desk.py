@@ -19,6 +19,7 @@ from engine.capabilities.ports import ActionError
 from engine.capabilities.records import Emit
 from engine.capabilities.systems.conformance.desk import VERBS as CHECKS
 from engine.capabilities.systems.live import Systems, config_of, fields_of
+from engine.capabilities.systems.rehearsing import VERBS as REHEARSED
 from engine.contract.systems import SystemRecord, TestView
 
 Json = Any
@@ -357,4 +358,5 @@ VERBS = (
         foresee=_remove_foreseen, risk=True,
     ),
     *CHECKS,
+    *REHEARSED,
 )  # fmt: skip
