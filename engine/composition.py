@@ -38,6 +38,7 @@ from engine.contract.system import ValidationFinding
 from engine.core.deciding import WindowState
 from engine.hosts.clock import RealClock, ScaledClock
 from engine.hosts.embedded import Host
+from engine.hosts.noticing import Noticing
 from engine.hosts.retention import Retention
 from engine.hosts.settings import Answer, Config
 from engine.hosts.syncing import Syncing
@@ -166,6 +167,8 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         terminals.bind(*host.keeper.for_asker(ENGINE, "gateway sessions"))
         tasks.append(asyncio.create_task(lasting("gateway sessions", terminals.run())))
         tasks.append(asyncio.create_task(lasting("retention", Retention(host).run())))
+        noticing = Noticing(host, connections.ports, _pack(settings)("notices"))
+        tasks.append(asyncio.create_task(lasting("noticing", noticing.run())))
         if "sink" in connections.ports:
             tasks.append(asyncio.create_task(lasting("telling", Telling(host, connections.ports["sink"]).run())))
         if host.journal.seq > FULL_AT_START:

@@ -26,6 +26,7 @@ GROUPS = {
     "events": ("app.cli.events:events", "Events: list, emit, follow."),
     "hooks": ("app.cli.hooks:hooks", "Webhooks: who tells, what could not be read."),
     "triggers": ("app.cli.triggers:triggers", "What events start; why one did or did not."),
+    "notices": ("app.cli.notices:notices", "What people were told outside the console."),
     "trace": ("app.cli.trace:trace", "The thread from an event, run or record, both ways."),
     "records": ("app.cli.records:records", "Records of any kind: list, show, history; evidence."),
     "history": ("app.cli.history:history", "The record: verify, export, play."),
