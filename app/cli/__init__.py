@@ -23,6 +23,7 @@ GROUPS = {
     "cases": ("app.cli.cases:cases", "Maintenance cases: open, claim, work, resolve, return to service."),
     "access": ("app.cli.access:access", "Access requests, grants, leases, sessions on gateways."),
     "connectors": ("app.cli.connectors:connectors", "Remote systems: list, add, test, sync, check, remove."),
+    "alerts": ("app.cli.alerts:alerts", "What fires; silences: who, why, until when."),
     "events": ("app.cli.events:events", "Events: list, emit, follow."),
     "hooks": ("app.cli.hooks:hooks", "Webhooks: who tells, what could not be read."),
     "triggers": ("app.cli.triggers:triggers", "What events start; why one did or did not."),
