@@ -55,7 +55,7 @@ async def tried(port: Any, call: str, **args: Any) -> Any:
 async def test_a_write_is_told_and_not_sent() -> None:
     port = Sending()
     found = await tried(port, "tickets.open", new={"title": "left arm", "body": "slow"})
-    assert found["would"] == [
+    assert list(found["would"]) == [
         {
             "system": "desk",
             "method": "POST",
