@@ -25,7 +25,7 @@ from engine.capabilities.systems import conformance
 from tests.integration.connectors.fault_proxy import Fault, FaultProxy
 from tests.integration.connectors.ground import WallClock
 from tests.services.heavy import RayServer
-from tests.unit.data.test_launcher import PROGRAM
+from tests.unit.data.training_program import PROGRAM
 
 pytestmark = pytest.mark.service
 
