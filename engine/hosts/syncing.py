@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,7 @@ class Syncing:
             timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
         self._closed = False
+        self.noticed: Callable[[str], None] = lambda system: None
 
     def close(self) -> None:
         self._closed = True
@@ -235,6 +236,7 @@ class Syncing:
             finally:
                 job.syncing = False
                 self._plan(job, self._wait_s(job, retry_after))
+                self._watch(job)
             return SyncedFeed(kind=job.feed.kind, objects=state.objects, changed=state.changed, error=state.error)
 
     # -- how it went -------------------------------------------------------------------------------------------------
@@ -267,15 +269,39 @@ class Syncing:
         if error[:300] != state.error:
             log.warning("%s could not be read: %s", job.name, error)
         state.failures, state.error, state.changed = state.failures + 1, error[:300], 0
-        events = []
-        if self._is_stale(job) and not state.stale_since:
-            state.stale_since = self._clock.now()
-            said = {"since": state.synced_at, "error": state.error, "objects": state.objects}
-            events.append(self._mirroring.event(job, "qd.sync.stale", f"stale/{state.stale_since:.6f}", said))
+        if state.failures == 1:
+            self.noticed(job.system)
         try:
-            if events:
-                await self._mirroring.tell(job, events)
-            elif state.failures == 1:
+            if not await self._stale_told(job) and state.failures == 1:
                 await self._mirroring.save(job)
         except StoreError as refused:
             log.warning("%s: that it failed could not be written: %s", job.name, refused)
+
+    async def _stale_told(self, job: Job) -> bool:
+        """Says that a feed is STALE, when it has become so; whether it did."""
+        state = job.state
+        if state.stale_since or not self._is_stale(job):
+            return False
+        state.stale_since = self._clock.now()
+        said = {"since": state.synced_at, "error": state.error, "objects": state.objects}
+        await self._mirroring.tell(
+            job, [self._mirroring.event(job, "qd.sync.stale", f"stale/{state.stale_since:.6f}", said)]
+        )
+        return True
+
+    def _watch(self, job: Job) -> None:
+        """Looks again at the moment at which the feed would be STALE: between two tries, or while one hangs."""
+        real_s = self._clock.real_delay((job.state.synced_at or job.since) + self._stale_after(job)) + 0.05
+        if job.state.stale_since or real_s == float("inf") or not self._scheduler.running or self._closed:
+            return
+        when = datetime.now(UTC) + timedelta(seconds=max(0.0, real_s))
+        self._scheduler.add_job(
+            self._grown_old, DateTrigger(when), args=(job,), id=f"stale:{job.name}", replace_existing=True
+        )
+
+    async def _grown_old(self, job: Job) -> None:
+        if self._jobs.get(job.key) is job and not self._closed:
+            try:
+                await self._stale_told(job)
+            except StoreError as refused:
+                log.warning("%s: that it is stale could not be written: %s", job.name, refused)

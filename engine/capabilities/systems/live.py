@@ -52,6 +52,9 @@ class Follower(Protocol):
         """From now on its feeds are mirrored, through these implementations."""
         ...
 
+    noticed: Callable[[str], None]
+    """Called with a system whose feed failed for the first time."""
+
     def pause(self, system: str) -> None: ...
     def nudge(self, system: str) -> None:
         """It answers again."""
@@ -87,6 +90,7 @@ class Systems:
         self._tested: dict[bytes, tuple[float, TestView]] = {}
         self._follower: Follower | None = None
         self._followed: dict[str, tuple[int, ...]] = {}
+        self._looking: set[asyncio.Task[Look]] = set()
         self.changed: Callable[[], None] = lambda: None
         """Called when a system was added or made anew."""
 
@@ -102,11 +106,12 @@ class Systems:
     async def begin(self, records: Records, follower: Follower) -> None:
         """Brings records and systems together: the settings' systems get their records, the added ones are built."""
         self._follower = follower
+        follower.noticed = self._noticed
         found: dict[str, SystemRecord] = {
             each.id: each for each in await records.find("system", limit=MOST, order="created_at")
         }
         for system in list(self.connections.systems.values()):
-            if not system.implied:
+            if system.origin == "settings":
                 found[system.name] = await self._recorded(records, found.get(system.name), system)
         for record in found.values():
             if record.origin == "settings" and record.id not in self.connections.systems and record.state != "removed":
@@ -215,6 +220,11 @@ class Systems:
             await self.look_at_all()
             await asyncio.sleep(CHECK_S)
 
+    def _noticed(self, name: str) -> None:
+        task = asyncio.get_running_loop().create_task(self.look_at(name))
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+
     async def look_at_all(self) -> None:
         await asyncio.gather(*(self.look_at(name) for name in list(self.connections.systems)))
 
@@ -241,7 +251,7 @@ class Systems:
         )
         if self.connections.systems.get(name) is system:
             self._looks[name] = look
-            if tested.ok and self._follower is not None:
+            if tested.ok and known.health == "failing" and self._follower is not None:
                 self._follower.nudge(name)
         return look
 
@@ -358,7 +368,7 @@ class Systems:
                     name=system.name,
                     kind=system.kind,
                     url=system.url,
-                    ok=look is not None and look.health == "ok",
+                    ok=look is not None and look.health == "ok" and not stale,
                     checked_at=look.checked_at if look is not None else 0.0,
                     message=f"{message}; STALE: {', '.join(stale)}" if stale else message,
                 )

@@ -40,14 +40,14 @@ def _all(look: Look, at: dict[str, str], query: dict[str, str]) -> SystemPage:
 
 
 def _one(look: Look, at: dict[str, str], query: dict[str, str]) -> SystemView | None:
-    record = look.get("system", at["name"])
+    record = look.get("system", at["system"])
     return None if record is None else _live(look).view(record, secrets=True)
 
 
 def _log(look: Look, at: dict[str, str], query: dict[str, str]) -> CallPage | None:
-    if look.get("system", at["name"]) is None:
+    if look.get("system", at["system"]) is None:
         return None
-    return CallPage(calls=_live(look).calls(at["name"], _limit(query, 200)), as_of=look.now())
+    return CallPage(calls=_live(look).calls(at["system"], _limit(query, 200)), as_of=look.now())
 
 
 def _kinds(look: Look, at: dict[str, str], query: dict[str, str]) -> KindPage:
@@ -139,10 +139,10 @@ READS = (
     Read(path="/v1/connectors", shape=SystemPage, says="Remote systems, and how each is.", give=_all),
     Read(path="/v1/connectors/kinds", shape=KindPage, says="Kinds of systems that can be added.", give=_kinds),
     Read(
-        path="/v1/connectors/{name}/log", shape=CallPage, says="What was last asked of it, newest first.",
+        path="/v1/connectors/{system}/log", shape=CallPage, says="What was last asked of it, newest first.",
         queries=("limit",), give=_log,
     ),
-    Read(path="/v1/connectors/{name}", shape=SystemView, says="One remote system.", give=_one),
+    Read(path="/v1/connectors/{system}", shape=SystemView, says="One remote system.", give=_one),
     Read(
         path="/v1/mirror", shape=MirrorPage, says="Objects of remote systems, as last read.",
         queries=("system", "kind", "state", "text", "limit"), give=_mirror,
