@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from engine.capabilities.notices.rules import NoticePolicy
 from engine.capabilities.ports import Action, ActionError, Context, Deferred, InDoubt, Param, optional, required
@@ -16,6 +17,13 @@ from engine.contract.notices import NoticeView
 Json = Any
 FINAL = ("told", "doubtful", "failed", "over")
 FAILED, DOUBTFUL = "qd.notice.failed", "qd.notice.doubtful"
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]] = WeakKeyDictionary()
+
+
+def _turn(channel: str) -> asyncio.Lock:
+    return _turns.setdefault(asyncio.get_running_loop(), {}).setdefault(channel, asyncio.Lock())
 
 
 async def tell(context: Context, given: dict[str, Json]) -> dict[str, Json]:
@@ -32,8 +40,9 @@ async def tell(context: Context, given: dict[str, Json]) -> dict[str, Json]:
         notice = await context.records.change("notice", notice.id, to="waiting", reason="sent again")
     if notice.gate and not await asyncio.to_thread(context.port("gates").open, notice.gate):
         return _said(await context.records.change("notice", notice.id, to="over", reason="decided meanwhile"))
-    await _wait_for_room(context, policy, notice)
-    notice = await context.records.change("notice", notice.id, to="sending", set={"tries": notice.tries + 1})
+    async with _turn(f"{system}/{channel}"):  # the share of a channel is counted by one at a time
+        await _wait_for_room(context, policy, notice)
+        notice = await context.records.change("notice", notice.id, to="sending", set={"tries": notice.tries + 1})
     message = Notice(title=notice.title, text=notice.text, severity=notice.severity, link=notice.link)
     try:
         await port.tell(channel, message, key=f"{context.key}/{notice.tries}")
@@ -68,10 +77,11 @@ async def _wait_for_room(context: Context, policy: NoticePolicy, notice: NoticeV
     if notice.severity == "critical":
         return
     most = policy.at_most
-    told = await context.records.find(
-        "notice", state="told", where={"channel": notice.channel}, limit=most.count, order="-told_at"
-    )
-    if len(told) >= most.count and (free := told[-1].told_at + most.per) > now:
+    where = {"channel": notice.channel}
+    told = await context.records.find("notice", state="told", where=where, limit=most.count, order="-told_at")
+    going = await context.records.find("notice", state="sending", where=where, limit=most.count)
+    times = sorted([*(one.told_at for one in told), *(now for _ in going)], reverse=True)[: most.count]
+    if len(times) >= most.count and (free := times[-1] + most.per) > now:
         raise Deferred(f"{notice.channel} had {most.count} messages", max(1.0, free - now))
 
 
