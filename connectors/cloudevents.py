@@ -49,6 +49,8 @@ class CloudEventsConnector:
     """Settings: `url` (where to POST), `secret` for a bearer token, `events` (all of ours unless named)."""
 
     kind = "cloudevents"
+    title = "CloudEvents over HTTP"
+    docs = "CloudEvents 1.0, structured mode over HTTP; tested against a receiver of ours"
     capabilities = ("sink",)
     needs: tuple[str, ...] = ()
     fields: dict[str, Param] = {

@@ -107,6 +107,8 @@ class JoinedFleetConnector:
     """Needs no settings: it is built on the update server and the metrics server."""
 
     kind = "joined"
+    title = "Fleet, joined from updates and signals"
+    docs = "no system of its own; tested with gooseBit and Prometheus"
     capabilities = ("fleet",)
     needs = ("updates", "signals")
     fields: dict[str, Param] = {}

@@ -16,6 +16,7 @@ from screens import acts, systems_view
 from screens.acts import Act, Reason
 from screens.base import QScreen, Target
 from screens.form import FormField, FormScreen
+from screens.secret_words import means, needed_first, partner_of
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
 from screens.widgets.text import Page
@@ -131,12 +132,18 @@ class KindsScreen(QScreen):
 # -- forms --------------------------------------------------------------------------------------------------------
 
 
-def field_of(field: FieldView, value: Json = None) -> FormField:
+def field_of(field: FieldView, value: Json = None, *, among: Sequence[FieldView] = ()) -> FormField:
     """A form's field for a setting of a connector."""
     label, hint = field.name.replace("_", " "), field.description
     if field.secret:
+        partner = partner_of(field, among)
         return FormField(
-            field.name, label, "secret", field.required, hint=f"{hint}; kept in the keyring, shown nowhere"
+            field.name,
+            label,
+            "secret",
+            field.required,
+            hint=f"{means(field)}; kept in the keyring, shown nowhere",
+            when=(lambda out: bool(out.get(partner))) if partner else None,
         )
     if field.type == "boolean":
         return FormField(
@@ -210,7 +217,7 @@ def add_form(
 ) -> FormScreen:
     """What a kind asks for: first what is needed, then what has a default."""
     first = kind.kind if kind.kind not in names else ""
-    ordered = sorted(kind.fields, key=lambda one: (not one.required, one.name != "url"))
+    ordered = needed_first(kind.fields)
     fields = [
         FormField(
             "name",
@@ -219,7 +226,7 @@ def add_form(
             default=first,
             hint="how people and workflows call it here: updates, jira-eu …",
         ),
-        *(field_of(one) for one in ordered),
+        *(field_of(one, among=kind.fields) for one in ordered),
     ]
     if len(kind.capabilities) > 1:
         fields.append(

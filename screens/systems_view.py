@@ -11,6 +11,7 @@ from engine.contract.records import RecordEvent
 from engine.contract.systems import CallPage, FeedView, KindView, MirrorPage, RightView, SystemView
 from screens import figures, layout
 from screens.model import age, coarse
+from screens.secret_words import means, needed_first
 from screens.widgets.parts import Part
 from screens.widgets.rows import Cells
 
@@ -293,9 +294,9 @@ def kind_page(one: KindView, width: int) -> list[Line]:
             field.name,
             ("needed", "caution") if field.required else "",
             ("secret" if field.secret else field.type, "muted"),
-            (field.description, "muted"),
+            (means(field) if field.secret else field.description, "muted"),
         ]
-        for field in one.fields
+        for field in needed_first(one.fields)
     ]
     lines += [[""], *layout.table(asks, width, head=("it asks for", "", "", "which is"))]
     return lines

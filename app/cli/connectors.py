@@ -118,7 +118,7 @@ def add(session: Session, *, kind: str, name: str | None, url: str, pairs: tuple
     address, given = adding.settings(known, url, pairs)
     stored_under = {field or "secret": held for field, _, held in (_entry(pair) for pair in entries)}
     values = adding.secrets(
-        known, name, from_stdin=secret_stdin, files=files, stored=[f"{field}=" for field in stored_under]
+        known, name, given=given, from_stdin=secret_stdin, files=files, stored=[f"{field}=" for field in stored_under]
     )
     user = adding.taken(session, [adding.entry(name, field) for field in values])
     if user:

@@ -16,6 +16,7 @@ from app.cli.session import REFUSED, Session, asks, end, part
 from engine.contract.client import Refused
 from engine.contract.common import Json
 from engine.contract.systems import FieldView, KindPage, KindView, SystemPage, SystemView
+from screens.secret_words import means, needed_first, partner_of
 
 KINDS = "/v1/connectors/kinds"
 SYSTEMS = "/v1/connectors"
@@ -104,10 +105,16 @@ def typed(field: FieldView, text: str) -> Json:
 
 
 def secrets(
-    kind: KindView, name: str, *, from_stdin: bool, files: Sequence[str], stored: Sequence[str]
+    kind: KindView,
+    name: str,
+    *,
+    given: Mapping[str, Json],
+    from_stdin: bool,
+    files: Sequence[str],
+    stored: Sequence[str],
 ) -> dict[str, bytes]:
     """What is to be stored, by field. From files, from standard input (a line each), or typed without being shown."""
-    asked = [field for field in kind.fields if field.secret]
+    asked = [field for field in needed_first(kind.fields) if field.secret and _wanted(field, kind, given)]
     found: dict[str, bytes] = {}
     kept = {pair.partition("=")[0] for pair in stored}
     for pair in files:
@@ -131,7 +138,7 @@ def secrets(
         for field in left:
             more = "" if field.required else "; Enter for none"
             value = click.prompt(
-                f"{name} {field.name} ({plain.clean(field.description)}{more})", hide_input=True, err=True,
+                f"{name} {field.name} ({plain.clean(means(field))}{more})", hide_input=True, err=True,
                 default=None if field.required else "", show_default=False,
             )  # fmt: skip
             if value:
@@ -143,6 +150,12 @@ def secrets(
             "--secret-stdin (a line each)"
         )
     return found
+
+
+def _wanted(field: FieldView, kind: KindView, given: Mapping[str, Json]) -> bool:
+    """A secret that goes with another setting is asked for with it alone."""
+    partner = partner_of(field, kind.fields)
+    return not partner or bool(given.get(partner))
 
 
 def entry(name: str, field: str) -> str:

@@ -22,6 +22,7 @@ from engine.contract.systems import (
     SystemView,
     TestView,
 )
+from screens.secret_words import means, needed_first
 
 MARK = {"kept": "ok  ", "broken": "FAIL", "skipped": "-   "}
 HAS = {True: "yes", False: "NO", None: "unknown"}
@@ -86,8 +87,13 @@ def kind(one: KindView) -> str:
     lines += [f"tested    {plain.clean(one.docs, 1000)}"] if one.docs else []
     lines += ["webhooks  yes: qd connectors show NAME says where they go once it is added"] if one.webhooks else []
     rows = [
-        (field.name, "secret" if field.secret else field.type, "needed" if field.required else "", field.description)
-        for field in one.fields
+        (
+            field.name,
+            "secret" if field.secret else field.type,
+            "needed" if field.required else "",
+            means(field) if field.secret else field.description,
+        )
+        for field in needed_first(one.fields)
     ]
     return "\n".join([*lines, "", plain.table(rows, ("setting", "type", "", "what it is"), empty="it has no settings")])
 

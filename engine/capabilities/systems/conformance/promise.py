@@ -124,7 +124,7 @@ async def refuses(doing: Awaitable[Any], *names: str, kinds: tuple[str, ...] = (
         if (names or kinds) and error.error not in names and error.kind not in kinds:
             wanted = " or ".join(names or kinds)
             raise Broken(f"refused as {error.error} ({error.kind}), not as {wanted}: {error.message[:160]}") from error
-        must(not error.retryable, f"{error.error} says that trying again may help")
+        must(not error.retryable or error.kind == "conflict", f"{error.error} says that trying again may help")
         return error
     raise Broken(f"it was done, where {' or '.join(names or kinds) or 'an error'} was due")
 
