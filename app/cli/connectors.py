@@ -283,6 +283,8 @@ def check(
         session.done(preview, "")
         return
     typed = phrase_for(preview, given=phrase, yes=yes)
+    if sys.stderr.isatty():
+        click.echo(f"trying the promises of {plain.clean(name)} \u2026", err=True)
     answer = _long(session, "connector.check", name, {**args, **({"phrase": typed} if typed else {})})
     report = msgspec.convert(answer.result, CheckReport)
     session.show(report, lambda: view.checked(report))
