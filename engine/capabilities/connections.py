@@ -163,7 +163,7 @@ class Connections:
         self.systems: dict[str, System] = {}
         self.ports = Ports(self.systems)
         self._embedded: dict[str, Any] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[asyncio.Task[None], tuple[Any, ...]] = {}
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
@@ -286,9 +286,11 @@ class Connections:
         self._settle()
 
     async def close(self) -> None:
-        for task in self._closing:
+        leaving, self._closing = self._closing, {}
+        for task in leaving:
             task.cancel()
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        await asyncio.gather(*leaving, return_exceptions=True)
+        await close_all(one for ports in leaving.values() for one in ports)
         held = [one for system in self.systems.values() for one in system.built.values()]
         await close_all((*held, *self._embedded.values()))
 
@@ -357,17 +359,15 @@ class Connections:
             return
 
         async def later() -> None:
-            try:
-                await asyncio.sleep(GRACE_S)
-            finally:
-                await close_all(built.values())
+            await asyncio.sleep(GRACE_S)
+            await close_all(built.values())
 
         try:
             task = asyncio.get_running_loop().create_task(later())
         except RuntimeError:  # before the loop runs nothing is under way
             return
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._closing[task] = tuple(built.values())
+        task.add_done_callback(lambda done: self._closing.pop(done, None))
 
 
 def installed() -> dict[str, Callable[[], Connector]]:
