@@ -54,7 +54,7 @@ class EngineRoom:
     async def start(self) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("QD_", "XDG_"))}
         with (self.home.state / "test-engine.log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - it outlives this loop
                 [sys.executable, "-m", "engine", *self.home.engine_arguments()],
                 cwd=ROOT,
                 env=environment,
@@ -164,7 +164,7 @@ async def serving(app: Any) -> AsyncIterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", ws="none"))
     task = asyncio.create_task(server._serve([listener]))
     try:
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 - it has no event for it
             await asyncio.sleep(0.01)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
