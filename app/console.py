@@ -304,6 +304,21 @@ class Console(OrderedKeys, inherit_bindings=False):
         else:
             self.push_screen(_screen_class(ONE[noun].screen)(id))
 
+    def shell(self, gateway: str, system: str = "") -> None:
+        """A session on a gateway in this terminal. The console waits behind it, and is painted anew when it is over."""
+        from app import shell
+
+        if self.is_headless or self._driver is None or not self._driver.can_suspend:
+            self.tell(("this terminal can't be lent: qd access ssh " + clean(gateway, 60), "caution"))
+            return
+        person = self.client.headers.get("X-Quarterdeck-As", "") if hasattr(self.client, "headers") else ""
+        with self.suspend():
+            status = shell.lent(self.client.home, gateway, system, person)  # type: ignore[attr-defined]
+        self.refresh(layout=True)
+        self.ask_again()
+        if status:
+            self.tell(f"the session on {clean(gateway, 60)} ended with status {status}")
+
     def run_line(self, line: str) -> None:
         """A `:` command."""
         wish = jump.parse(line)

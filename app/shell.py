@@ -11,6 +11,7 @@ import os
 import queue
 import shutil
 import signal
+import subprocess
 import sys
 import termios
 import threading
@@ -162,6 +163,20 @@ def _raw() -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+
+
+def lent(home: Home, gateway: str, system: str, person: str) -> int:
+    """`qd access ssh` in our place, for a console that has stepped aside; its exit status. What it says last stays to be read."""
+    words = [sys.executable, "-m", "app", "access", "ssh", *(["--as", person] if person else [])]
+    words += [*(["--system", system] if system else []), "--", gateway]
+    before = signal.signal(signal.SIGINT, lambda *_: None)  # what is typed is the session's
+    try:
+        status = subprocess.run(words, env={**os.environ, "QD_SOCKET": str(home.socket)}, check=False).returncode
+        with contextlib.suppress(EOFError, KeyboardInterrupt):
+            input("Enter goes back to the console ")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return status
 
 
 def opened(answer: Json) -> str:

@@ -18,10 +18,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import re
-import shlex
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,15 +27,14 @@ from typing import TYPE_CHECKING, Any
 
 from connectors import ssh_link
 from connectors.remote_text import clean
-from connectors.ssh_link import Identity, Place, Presented, linked, wrong
-from engine.capabilities.access import ssh_ca
+from connectors.ssh_commands import CHUNK, SshTerminal, once
+from connectors.ssh_link import Identity, Place, Presented, linked, own_identity
 from engine.capabilities.ports import ActionError, Clock, Json, Param
 from engine.capabilities.systems.ports import Feed, GatewayState, Pulled, Ran, RemoteObject, Right
 
 if TYPE_CHECKING:
     import asyncssh
 
-CHUNK = 1 << 16
 CERTIFICATE_S = 600.0
 STREAM_S = 12 * 3600.0
 LOOKS = 8
@@ -47,81 +44,6 @@ WORDS = {
     "HostKeyUnknown": "unknown", "HostKeyChanged": "changed", "HostKeyRevoked": "revoked", "HostKeyExpired": "expired",
 }  # fmt: skip
 _VERSION = re.compile(r"\b(\d+(?:\.\d+){1,3}[\w.+-]{0,20})")
-
-
-def mark(key: str) -> str:
-    """The name under which a command's mark stands on the gateway."""
-    return hashlib.sha256(key.encode()).hexdigest()[:32]
-
-
-def once(command: str, folder: str, key: str, *, limit_b: int) -> str:
-    """A shell line that runs `command` the first time it is seen with this key, waits for it otherwise, and answers with
-    what it said and its exit status; 125 with a word on standard error when a mark stands there and nobody works on it."""
-    place = shlex.quote(folder)
-    home = f"{place}/runs" if folder.startswith("/") else f'"$HOME"/{place}/runs'
-    work = f'( {command}\n) >"$d/out" 2>"$d/err" </dev/null; echo $? >"$d/exit.new"; mv "$d/exit.new" "$d/exit"'
-    return "\n".join(
-        (
-            f'umask 077; r={home}; d="$r"/{mark(key)}',
-            'mkdir -p "$r" && find "$r" -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -rf {} +',
-            'if mkdir "$d" 2>/dev/null; then',
-            # it goes on when the connection ends: what it says goes to files, and a hang-up is not for it
-            f'(trap \'\' HUP; sh -c \'echo $PPID\' >"$d/pid.new"; mv "$d/pid.new" "$d/pid"; {work}) </dev/null >/dev/null 2>&1 &',
-            "fi",
-            'n=0; while [ ! -e "$d/exit" ]; do',
-            'if [ -e "$d/pid" ]; then kill -0 "$(cat "$d/pid")" 2>/dev/null || { sleep 0.3; [ -e "$d/exit" ] || '
-            '{ echo "quarterdeck: begun and not finished" >&2; exit 125; }; }',
-            'else n=$((n+1)); [ "$n" -lt 50 ] || { echo "quarterdeck: begun and not finished" >&2; exit 125; }; fi; sleep 0.1; done',
-            f'head -c {limit_b} "$d/out"; head -c {limit_b} "$d/err" >&2; exit "$(cat "$d/exit")"',
-        )
-    )
-
-
-class SshTerminal:
-    """A channel of a connection of its own (`engine.capabilities.systems.ports.Terminal`)."""
-
-    def __init__(self, stack: contextlib.AsyncExitStack, process: Any, connection: Any, fingerprint: str) -> None:
-        self._stack, self._process, self._connection = stack, process, connection
-        self.fingerprint = fingerprint
-        self.exit: int | None = None
-        self._closed = False
-
-    async def read(self) -> bytes:
-        import asyncssh
-
-        try:
-            data: bytes = await self._process.stdout.read(CHUNK)
-        except asyncssh.TerminalSizeChanged:
-            return await self.read()
-        except (OSError, asyncssh.Error):
-            data = b""
-        if data:
-            return data
-        if not self._closed:
-            with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._process.wait_closed(), 2.0)
-        self.exit = self._process.exit_status if self._process.exit_status != -1 else None
-        return b""
-
-    async def write(self, data: bytes) -> None:
-        if self._closed or self._process.stdin.is_closing():
-            raise ActionError("SessionEnded", "the session has ended", kind="conflict", retryable=False)
-        try:
-            self._process.stdin.write(data)
-            await self._process.stdin.drain()
-        except (OSError, BrokenPipeError) as error:
-            raise ActionError("SessionEnded", "the session has ended", kind="conflict", retryable=False) from error
-
-    def resize(self, cols: int, rows: int) -> None:
-        with contextlib.suppress(OSError):
-            self._process.change_terminal_size(cols, rows)
-
-    async def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        self._connection.abort()  # not asked for politely: the grant has ended
-        await self._stack.aclose()
 
 
 class SshGateways:
@@ -456,43 +378,6 @@ async def _kept(stream: Any, kept: bytearray, limit_b: int) -> None:
 def _text(data: bytearray) -> str:
     """Lines of the gateway, each clean."""
     return "\n".join(clean(line, 4000) for line in data.decode("utf-8", "replace").split("\n"))
-
-
-class _Keyring:
-    """The keyring as the CA asks for it: reading alone."""
-
-    def __init__(self, secret: Callable[[str], str]) -> None:
-        self._secret = secret
-
-    def get(self, name: str) -> str:
-        return self._secret(name)
-
-    def set(self, name: str, value: str) -> None:
-        raise wrong("the CA of access has no key yet: it is made with the first certificate")
-
-    def prepare(self) -> None: ...
-
-
-def own_identity(secret: Callable[[str], str], entry: str) -> Callable[[Place, float], Identity]:
-    """The engine's own key: an entry of the keyring, else a fresh pair with a certificate of the CA of access.
-
-    The certificate's times are the gateway's own, so they are real time, whatever clock the engine runs on.
-    """
-    if entry:
-        return lambda place, seconds: Identity(secret(entry))
-
-    def sign(place: Place, seconds: float) -> Identity:
-        if not place.principal:
-            raise wrong(f"{place.host}: needs `secret` (a private key), or a `principal` for certificates of the CA")
-        private, public = ssh_link.made_key()
-        now = time.time()
-        signed = ssh_ca.Authority.open(_Keyring(secret), make=False).sign(
-            public, serial=0, key_id="quarterdeck engine", principals=[place.principal], valid_after=now - 120,
-            valid_before=now + seconds, extensions=("permit-port-forwarding",),
-        )  # fmt: skip
-        return Identity(private, signed.text)
-
-    return sign
 
 
 class SshConnector:

@@ -32,8 +32,7 @@ import msgspec
 
 from connectors import ssh_link
 from connectors.remote_text import clean
-from connectors.ssh_gateways import own_identity
-from connectors.ssh_link import Identity, Place, linked
+from connectors.ssh_link import Identity, Place, linked, own_identity
 from engine.capabilities.data.training import Spec, Status
 from engine.capabilities.ports import ActionError, Clock, Json, Param
 

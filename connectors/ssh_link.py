@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from connectors.remote_text import clean
+from engine.capabilities.access import ssh_ca
 from engine.capabilities.ports import ActionError, Json
 
 if TYPE_CHECKING:
@@ -189,7 +191,9 @@ async def _connected(
         raise _not_it(place, presented, str(error)) from error
     except asyncssh.KeyExchangeFailed as error:
         if known[0] or known[1]:
-            raise _host_key("HostKeyChanged", place, f"it shows no key of the kind it is known by ({clean(error)})") from error
+            raise _host_key(
+                "HostKeyChanged", place, f"it shows no key of the kind it is known by ({clean(error)})"
+            ) from error
         raise ActionError("Unreachable", f"{_at(place)}: {clean(error)}", kind="communication") from error
     except asyncssh.PermissionDenied as error:
         raise ActionError(
@@ -304,3 +308,40 @@ def with_known(place: Place, lines: Sequence[str]) -> Place:
         tuple(one.export_public_key("openssh").decode().strip() for one in part) for part in matched[:3]
     )
     return msgspec.structs.replace(place, host_keys=keys, host_cas=cas, revoked=(*place.revoked, *revoked))
+
+
+class _Keyring:
+    """The keyring as the CA asks for it: reading alone."""
+
+    def __init__(self, secret: Callable[[str], str]) -> None:
+        self._secret = secret
+
+    def get(self, name: str) -> str:
+        return self._secret(name)
+
+    def set(self, name: str, value: str) -> None:
+        raise wrong("the CA of access has no key yet: it is made with the first certificate")
+
+    def prepare(self) -> None: ...
+
+
+def own_identity(secret: Callable[[str], str], entry: str) -> Callable[[Place, float], Identity]:
+    """The engine's own key: an entry of the keyring, else a fresh pair with a certificate of the CA of access.
+
+    The certificate's times are the gateway's own, so they are real time, whatever clock the engine runs on.
+    """
+    if entry:
+        return lambda place, seconds: Identity(secret(entry))
+
+    def sign(place: Place, seconds: float) -> Identity:
+        if not place.principal:
+            raise wrong(f"{place.host}: needs `secret` (a private key), or a `principal` for certificates of the CA")
+        private, public = made_key()
+        now = time.time()
+        signed = ssh_ca.Authority.open(_Keyring(secret), make=False).sign(
+            public, serial=0, key_id="quarterdeck engine", principals=[place.principal], valid_after=now - 120,
+            valid_before=now + seconds, extensions=("permit-port-forwarding",),
+        )  # fmt: skip
+        return Identity(private, signed.text)
+
+    return sign

@@ -11,9 +11,11 @@ from textual.app import ComposeResult
 from textual.containers import Container
 
 from engine.contract.cases import CaseQueue
+from engine.contract.client import Refused
 from engine.contract.fleet import CohortView, RobotPage, RobotRow
+from engine.contract.gateways import GatewayPage
 from engine.contract.robots import RobotRecord
-from screens import acts, figures, fleet_view
+from screens import acts, figures, fleet_view, gateways_view
 from screens.acts import Act, Reason
 from screens.base import QScreen, Target
 from screens.model import Delta
@@ -62,6 +64,14 @@ acts.register(
         order=5,
     ),
     Act(
+        "fleet.gateways",
+        "w",
+        "gateways",
+        help="The hosts behind which robots stand: reachable, host keys, sessions; open one",
+        cli="qd fleet gateways",
+        order=6,
+    ),
+    Act(
         "fleet.odd",
         "x",
         "only odd",
@@ -98,7 +108,7 @@ COHORTS = (
 class FleetScreen(QScreen):
     NAME = "fleet"
     TITLE_WORD = "Fleet"
-    ACTS = ("fleet.open", "fleet.cohorts", "fleet.rollout", "fleet.odd", "fleet.file")
+    ACTS = ("fleet.open", "fleet.cohorts", "fleet.rollout", "fleet.odd", "fleet.file", "fleet.gateways")
     ROOT = True
     AUTO_FOCUS = "#robots"
     CSS = """
@@ -121,6 +131,7 @@ class FleetScreen(QScreen):
         self._page: RobotPage | None = None
         self._cohorts: dict[str, CohortView] = {}
         self._records: dict[str, RobotRecord] = {}
+        self._gateways = GatewayPage()
         self._view = "robots"
         self._opened = ""
         self._only_odd = False
@@ -150,6 +161,7 @@ class FleetScreen(QScreen):
             group="fetch-life",
             quiet=True,
         )
+        self.ask(self._look_at_gateways, self._got_gateways, group="fetch-gateways", quiet=True)
         if self._view == "cohorts":
             self.ask(self.client.cohorts, self._got_cohorts, group="cohorts")
 
@@ -161,6 +173,15 @@ class FleetScreen(QScreen):
     def _got_records(self, records: tuple[RobotRecord, ...]) -> None:
         self._records = {record.id: record for record in records}
         self._show()
+
+    async def _look_at_gateways(self) -> GatewayPage:
+        try:
+            return await self.client.read("/v1/gateways", GatewayPage)
+        except Refused:  # the robots matter here; F6 says what is wrong with the gateways
+            return GatewayPage()
+
+    def _got_gateways(self, page: GatewayPage) -> None:
+        self._gateways = page
 
     def _got_cohorts(self, cohorts: tuple[CohortView, ...]) -> None:
         self._cohorts = {cohort.id: cohort for cohort in cohorts}
@@ -247,7 +268,12 @@ class FleetScreen(QScreen):
         line = fleet_view.summary(self._page.rows, now, self._page.total)
         if self._page.next:
             line.append((f" The first {len(self._page.rows):,} are shown.", "caution"))
-        return [*line, "  as of ", figures.aged(self._page.as_of, now, self._expected_s)]
+        return [
+            *line,
+            *gateways_view.brief(self._gateways),
+            "  as of ",
+            figures.aged(self._page.as_of, now, self._expected_s),
+        ]
 
     # -- keys ---------------------------------------------------------------------------------------------------
 
@@ -295,6 +321,9 @@ class FleetScreen(QScreen):
 
     def act_fleet_rollout(self) -> None:
         self.console.open("rollout", self._rollout_of())
+
+    def act_fleet_gateways(self) -> None:
+        self.console.go("gateways")
 
     def act_fleet_file(self) -> None:
         target = self.target()

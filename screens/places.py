@@ -47,6 +47,7 @@ PLACES = (
     Place("workflows", "screens.workflows:WorkflowsScreen", "Workflows: what they do; start one", "f3", "qd workflows ls", "wf"),
     Place("events", "screens.events:EventsScreen", "Events and what each of them started", "f4", "qd events ls", "ev"),
     Place("connectors", "screens.connectors:ConnectorsScreen", "Remote systems: health, what is mirrored, how old it is", "f5", "qd connectors ls", "cn"),
+    Place("gateways", "screens.gateways:GatewaysScreen", "Gateways: reachable, host keys, sessions; open one", "f6", "qd fleet gateways", "gw"),
 )  # fmt: skip
 
 THINGS = (
@@ -66,6 +67,7 @@ THINGS = (
     Thing("case", "screens.case:CaseScreen", "cases", "case", "M-311", "M"),
     Thing("request", "screens.request:RequestScreen", "access", "access_request", "Q-208", "Q"),
     Thing("system", "screens.system:SystemScreen", "connectors", "system", "updates"),
+    Thing("shell", "screens.play:PlayScreen", "gateways", "ssh_session", "SS-3", "SS"),
     Thing("trace", "screens.trace:TraceScreen", "events", example="run-42"),
 )
 

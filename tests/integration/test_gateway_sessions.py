@@ -51,9 +51,14 @@ class Site(Installation):
 
     def glass(self, person: str = "root") -> dict[str, Any]:
         """A grant without waiting for anybody."""
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.home / f"id-{time.monotonic_ns()}")], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.home / f"id-{time.monotonic_ns()}")],
+            check=True,
+        )
         key = max(self.home.glob("id-*.pub"), key=lambda one: one.stat().st_mtime_ns)
-        asked = self.json("access", "breakglass", "shell", "--site", "HAM2", "--reason", "agent hangs", "--key", str(key), "--yes")
+        asked = self.json(
+            "access", "breakglass", "shell", "--site", "HAM2", "--reason", "agent hangs", "--key", str(key), "--yes"
+        )
 
         def granted() -> dict[str, Any] | None:
             found = self.json("access", "show", asked["target"])["grant"]
@@ -86,7 +91,9 @@ class Person:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.execve(
-                sys.executable, [sys.executable, "-m", "app", "access", "ssh", *words], {**site.environment, "TERM": "xterm-256color"}
+                sys.executable,
+                [sys.executable, "-m", "app", "access", "ssh", *words],
+                {**site.environment, "TERM": "xterm-256color"},
             )
         self.said = ""
 
@@ -179,7 +186,9 @@ def test_a_shell_is_typed_into_resized_watched_and_left(site: Site) -> None:
     person.sees("ab\r\n")
     page = site.json("fleet", "gateways", "--look")
     row = page["gateways"][0]
-    assert (row["reachable"], row["host_key"], [one["id"] for one in row["sessions"]]) == (True, "trusted", [id]), row["error"]
+    assert (row["reachable"], row["host_key"], [one["id"] for one in row["sessions"]]) == (True, "trusted", [id]), row[
+        "error"
+    ]
     live = subprocess.Popen(
         [sys.executable, "-m", "app", "access", "watch", id, "--as", "carl"], env=site.environment, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True,
@@ -191,7 +200,9 @@ def test_a_shell_is_typed_into_resized_watched_and_left(site: Site) -> None:
     assert "stillhere" in (live.communicate(timeout=10)[0] or "")
     done = site.session(id)
     assert (done["state"], done["exit"]) == ("ended", 3) and done["input_b"] > 20
-    assert site.run("access", "ssh", "--as", "tess", "ham2", "id").returncode == 1  # somebody else's grant opens nothing
+    assert (
+        site.run("access", "ssh", "--as", "tess", "ham2", "id").returncode == 1
+    )  # somebody else's grant opens nothing
 
 
 def test_a_revoked_grant_ends_the_session_within_two_seconds(site: Site) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from connectors import ssh_link
-from connectors.ssh_gateways import SshConnector, mark, once
+from connectors.ssh_commands import mark, once
+from connectors.ssh_gateways import SshConnector
 from engine.capabilities.ports import ActionError
 from tests.services.ssh import Keys, Sshd, Wall, running
 
@@ -64,14 +65,15 @@ async def test_a_host_that_is_not_the_one_gets_nothing(sshd: Sshd) -> None:
 async def test_a_host_certificate_is_believed_for_its_host_and_its_time(sshd: Sshd, tmp_path: Path) -> None:
     """A host CA instead of host keys; `ssh-keygen` is the judge of what is valid."""
     keygen = ["ssh-keygen", "-q"]
-    subprocess.run([*keygen, "-t", "ed25519", "-N", "", "-f", str(tmp_path / "hostca")], check=True)
+    words = [*keygen, "-t", "ed25519", "-N", "", "-f", str(tmp_path / "hostca")]
+    await asyncio.to_thread(subprocess.run, words, check=True)
     authority = (tmp_path / "hostca.pub").read_text("utf-8").strip()
 
     async def presented(principal: str, validity: str) -> str:
         host = tmp_path / f"host-{principal}-{validity[:2]}"
-        subprocess.run([*keygen, "-t", "ed25519", "-N", "", "-f", str(host)], check=True)
+        await asyncio.to_thread(subprocess.run, [*keygen, "-t", "ed25519", "-N", "", "-f", str(host)], check=True)
         words = ["-s", str(tmp_path / "hostca"), "-I", "gw", "-h", "-n", principal, "-V", validity, f"{host}.pub"]
-        subprocess.run([*keygen, *words], check=True, capture_output=True)
+        await asyncio.to_thread(subprocess.run, [*keygen, *words], check=True, capture_output=True)
         import asyncssh
 
         server = await asyncssh.listen("127.0.0.1", 0, server_host_keys=[(str(host), f"{host}-cert.pub")])
