@@ -143,6 +143,9 @@ _TOLD = {
     "robot.update.timedout": "update timed out",
     "rollout.rolledback": "rolled back",
     "rollout.stage.inconclusive": "stage inconclusive",
+    "sync.completed": "was read",
+    "sync.recovered": "is read again, everything caught up",
+    "sync.stale": "is STALE: its owner can't be read",
     "update.drift": "runs something else than it should",
 }
 """What follows the subject, where the parts of an event's name don't say it themselves."""
@@ -153,7 +156,9 @@ _NOUNS = {
     "evalpack": "evaluation pack",
     "followup": "follow-up",
     "intervention": "interventions",
+    "remote": "",
     "rule": "standing rule",
+    "sync": "system",
     "teleop": "teleoperation",
     "update": "robot",
 }
@@ -246,7 +251,11 @@ def _lock_waited(d: Data) -> tuple[str, str]:
 
 
 def _published(d: Data) -> tuple[str, str]:
-    return _emitted({"event": d["event"], "subject": d.get("subject")})
+    subject, event = d.get("subject"), str(d["event"])
+    if event.startswith("qd.sync."):
+        subject = f"{subject} {_words((d.get('data') or {}).get('kind', ''))}"
+    text, level = _emitted({"event": event, "subject": subject})
+    return text, "warning" if event == "qd.sync.stale" else level
 
 
 def _routed(d: Data) -> tuple[str, str]:
