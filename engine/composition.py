@@ -42,8 +42,7 @@ from engine.hosts.noticing import Noticing
 from engine.hosts.retention import Retention
 from engine.hosts.settings import Answer, Config
 from engine.hosts.syncing import Syncing
-from engine.hosts.telling import Telling
-from engine.jobs import FleetWatch, Soundness, lasting
+from engine.jobs import FleetWatch, SinkWatch, Soundness, lasting
 from engine.language import DefinitionError, Expressions, World, load, read
 from engine.store.errors import StoreError, StoreInUse, StoreReadOnly
 from engine.store.integrity import FULL_AT_START
@@ -169,8 +168,7 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         tasks.append(asyncio.create_task(lasting("retention", Retention(host).run())))
         noticing = Noticing(host, connections.ports, _pack(settings)("notices"))
         tasks.append(asyncio.create_task(lasting("noticing", noticing.run())))
-        if "sink" in connections.ports:
-            tasks.append(asyncio.create_task(lasting("telling", Telling(host, connections.ports["sink"]).run())))
+        tasks.append(asyncio.create_task(lasting("telling", SinkWatch(host, connections.ports).run())))
         if host.journal.seq > FULL_AT_START:
             tasks.append(asyncio.create_task(lasting("verification", soundness.look())))
         fleet = FleetWatch(host, connections.ports, clock, settings.sync_s)

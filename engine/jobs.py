@@ -18,6 +18,7 @@ from engine.contract.fleet import RobotRow
 from engine.contract.system import VerifyReport
 from engine.hosts.clock import Clock
 from engine.hosts.embedded import Host
+from engine.hosts.telling import Telling
 from engine.store.errors import StoreError
 from engine.store.records import Actor
 
@@ -144,6 +145,34 @@ class FleetSync:
 
         self._host.system.write([(sql, rows) for sql, rows in statements if rows], done)
         await future
+
+
+class SinkWatch:
+    """Tells events on as long as somebody takes them: a sink may come, go, or be another one."""
+
+    def __init__(self, host: Host, ports: Mapping[str, Any]) -> None:
+        self._host, self._ports = host, ports
+
+    async def run(self) -> None:
+        sink: Any = None
+        telling: asyncio.Task[None] | None = None
+        try:
+            while True:
+                found = self._ports.get("sink")
+                if found is not sink:
+                    await _ended(telling)
+                    sink, telling = found, None
+                    if sink is not None:
+                        telling = asyncio.create_task(lasting("telling", Telling(self._host, sink).run()))
+                await asyncio.sleep(LEAST_S)
+        finally:
+            await _ended(telling)
+
+
+async def _ended(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def lasting(what: str, work: Coroutine[Any, Any, None]) -> None:

@@ -106,6 +106,13 @@ class Syncing:
             if job.system == system and job.state.failures and not job.syncing and not job.suspended:
                 self._soon(job)
 
+    def hint(self, system: str) -> None:
+        """Something happened there: its feeds are read soon, however often it is said meanwhile."""
+        for job in self._jobs.values():
+            soon = self._clock.now() + 2 * LEAST_S * speed(self._clock)
+            if job.system == system and not job.state.failures and not job.suspended and job.next_at > soon:
+                self._plan(job, LEAST_S)
+
     async def sync(self, system: str, feed: str = "", *, full: bool = False) -> Sequence[SyncedFeed]:
         """Reads its feeds now, one after the other; what came of each. Raises ActionError `NoSuchFeed`."""
         jobs = [job for job in self._jobs.values() if job.system == system and feed in ("", job.feed.kind)]

@@ -60,6 +60,7 @@ class Follower(Protocol):
         """It answers again."""
         ...
 
+    def hint(self, system: str) -> None: ...
     async def forget(self, system: str) -> None:
         """Stops, and drops what was mirrored."""
         ...
@@ -211,6 +212,11 @@ class Systems:
     async def sync(self, name: str, feed: str = "", *, full: bool = False) -> tuple[SyncedFeed, ...]:
         """Reads its feeds now. Raises ActionError `NoSuchFeed`."""
         return () if self._follower is None else tuple(await self._follower.sync(name, feed, full=full))
+
+    def hint(self, name: str) -> None:
+        """Something happened there (a webhook said so): its feeds are read soon, not only when their time comes."""
+        if self._follower is not None:
+            self._follower.hint(name)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
