@@ -55,6 +55,9 @@ def header(model: Model, cells: int) -> Line:
     status = model.status
     if status is not None:
         gates = len(model.gates)
+        away = [one.name for one in status.connectors if not one.ok and one.checked_at]
+        if away:
+            right += [(f"\u2717 {away[0]}" if len(away) == 1 else f"\u2717 {len(away)} systems", "alarm"), "  "]
         right += [(f"\u2691 {gates} gate{'s' * (gates != 1)}", "strong" if gates else "muted"), "  "]
         if cells >= 110:
             right += [(f"{datetime.fromtimestamp(model.now(), UTC):%a %d %b} ", "muted")]

@@ -246,3 +246,14 @@ async def test_hostile_text_does_nothing(at: At, where: str) -> None:
     )  # fmt: skip
     async with at(where, size=(160, 45), client=client(hostile)) as desk:
         assert "\x1b" not in desk.text and "\u202e" not in desk.text and "[red]boom" in desk.text
+
+
+async def test_a_system_that_does_not_answer_shows_on_every_screen(at: At) -> None:
+    fake = client(UPDATES)
+    status = fake._status()
+    away = msgspec.structs.replace(status.connectors[0], name="jira", ok=False)
+    fake._status = lambda: msgspec.structs.replace(status, connectors=(away, *status.connectors))  # type: ignore[method-assign]
+    for where in ("watch", "runs"):
+        async with at(where, client=fake) as desk:
+            assert "\u2717 jira" in desk.text.splitlines()[0]
+            fake.closed = False
