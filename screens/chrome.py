@@ -55,7 +55,7 @@ def header(model: Model, cells: int) -> Line:
     status = model.status
     if status is not None:
         gates = len(model.gates)
-        away = [one.name for one in status.connectors if not one.ok and one.checked_at]
+        away = [one.name for one in status.connectors if not (one.ok or one.suspended) and one.checked_at]
         if away:
             right += [(f"\u2717 {away[0]}" if len(away) == 1 else f"\u2717 {len(away)} systems", "alarm"), "  "]
         right += [(f"\u2691 {gates} gate{'s' * (gates != 1)}", "strong" if gates else "muted"), "  "]

@@ -94,9 +94,12 @@ def _engine(home: Home) -> Iterator[Check]:
     fix = me.warning or ("" if me.roles else "name your account or one of your groups in config/policy.yaml")
     yield Check(name="identity", level="ok" if me.roles and not me.warning else "note", found=found, fix=fix)
     for each in status.connectors:
-        fix = "" if each.ok else "check its address in config/quarterdeck.yaml, its secret, and the network"
         found = f"{each.kind} at {each.url} {each.message}"
-        yield Check(name=each.name, level="ok" if each.ok else "problem", found=found, fix=fix)
+        if each.suspended:
+            yield Check(name=each.name, level="note", found=found, fix=f"qd connectors resume {each.name} asks it again")
+        else:
+            fix = "" if each.ok else f"qd connectors show {each.name}; its address, its secret, the network"
+            yield Check(name=each.name, level="ok" if each.ok else "problem", found=found, fix=fix)
 
 
 def _last_words(home: Home) -> Iterator[Check]:

@@ -16,6 +16,8 @@ class ConnectorHealth(View, frozen=True, kw_only=True):
     ok: bool
     checked_at: float = 0.0
     message: str = ""
+    suspended: bool = False
+    """Somebody gave it a rest: that it is not ok is meant."""
 
 
 class EngineStatus(View, frozen=True, kw_only=True):

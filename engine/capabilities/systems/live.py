@@ -377,6 +377,7 @@ class Systems:
                     ok=look is not None and look.health == "ok" and not stale,
                     checked_at=look.checked_at if look is not None else 0.0,
                     message=f"{message}; STALE: {', '.join(stale)}" if stale else message,
+                    suspended=bool(system.suspended),
                 )
             )
         return tuple(found)
