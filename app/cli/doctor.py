@@ -96,7 +96,9 @@ def _engine(home: Home) -> Iterator[Check]:
     for each in status.connectors:
         found = f"{each.kind} at {each.url} {each.message}"
         if each.suspended:
-            yield Check(name=each.name, level="note", found=found, fix=f"qd connectors resume {each.name} asks it again")
+            yield Check(
+                name=each.name, level="note", found=found, fix=f"qd connectors resume {each.name} asks it again"
+            )
         else:
             fix = "" if each.ok else f"qd connectors show {each.name}; its address, its secret, the network"
             yield Check(name=each.name, level="ok" if each.ok else "problem", found=found, fix=fix)
