@@ -162,14 +162,15 @@ class Roundup:
             about = (await self._http.get(place, shapes.MessageAnswer, params={"@verbose": "2"})).data.attributes
             text = (await self._http.get(f"{place}/content", shapes.TextAnswer)).data.data
             own = (about.messageid or "").strip("<>").partition("@")[0]
+            author = await self._user(about.author.id) if about.author else ""
             if len(self._kept) > 5_000:
                 self._kept.clear()
             self._kept[id] = Comment(
                 id=clean(id, 20),
                 text=t.lines(text),
-                author=await self._user(about.author.id) if about.author else "",
+                author=author,
                 at=t.epoch(about.date, _DATE),
-                key=own if own.startswith("qd-") else "",
+                key=own if own.startswith("qd-") and author == self._me else "",
             )
         return self._kept[id]
 
@@ -213,17 +214,11 @@ class Roundup:
     async def update(
         self, id: str, changes: Mapping[str, str], *, version: str, key: str, in_doubt: bool = False
     ) -> Ticket:
-        wanted = t.sought({name: value for name, value in changes.items() if name != "body"})
         issue, etag = await self._issue(id)
-        left = t.differing(await self._ticket(issue, etag), wanted)
-        if left.get("meaning") and self.shows(left["meaning"]) == self._states.get(
-            issue.status.name if issue.status else ""
-        ):
-            del left["meaning"]
+        wanted = {name: value for name, value in changes.items() if name != "body"}
+        left = t.remaining(NAME, await self._ticket(issue, etag), wanted, self.shows, version)
         if not left:
             return await self.read(id)
-        if version and version != etag:
-            raise t.changed_meanwhile(NAME, id)
         sent: dict[str, Json] = {}
         if "title" in left:
             sent["title"] = left["title"][: t.TITLE]

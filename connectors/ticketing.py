@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -14,6 +14,7 @@ from engine.capabilities.ports import ActionError, Json, Param
 from engine.capabilities.systems.ports import Feed, RemoteObject, Ticket
 
 MEANINGS = ("open", "in_progress", "on_hold", "resolved", "closed", "cancelled")
+Shows = Callable[[str], str]
 PRIORITIES = ("P1", "P2", "P3", "P4", "P5")
 FIELDS = ("title", "body", "priority", "assignee", "meaning")
 TITLE, LINE, BODY = 250, 1000, 20_000
@@ -42,12 +43,14 @@ def lines(text: object, limit: int = BODY) -> str:
 
 class Walk(Struct, frozen=True, kw_only=True):
     """Where a listing stands. `since` what it asks for (epoch s; 0: everything), `began` when it began by the owner's
-    clock, `page` the owner's word for what comes next, `total` how many it had, where it says so."""
+    clock, `page` the owner's word for what comes next, `total` how many it had, where it says so, `etag` of the last answer
+    to this very question."""
 
     since: float = 0.0
     began: float = 0.0
     page: str = ""
     total: int = 0
+    etag: str = ""
 
     @property
     def full(self) -> bool:
@@ -112,8 +115,23 @@ def differing(ticket: Ticket, changes: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in changes.items() if getattr(ticket, name) != value}
 
 
+def remaining(system: str, ticket: Ticket, changes: Mapping[str, str], shows: Shows, version: str) -> dict[str, str]:
+    """What is left to be written of the changes, on a ticket read just before. A repeat of a write that had arrived leaves
+    nothing. Raises ActionError `BadChange`, and `Conflict` when there is something left and `version` is an older one."""
+    left = differing(ticket, sought(changes))
+    if "meaning" in left and shows(left["meaning"]) == ticket.meaning:
+        del left["meaning"]
+    if left and version and version != ticket.version:
+        raise changed_meanwhile(system, ticket.id)
+    return left
+
+
 def no_ticket(system: str, id: str) -> ActionError:
     return ActionError("NoSuchTicket", f"{system} has no ticket {clean(id, 60)}", kind="validation", retryable=False)
+
+
+def unsupported(system: str, said: str) -> ActionError:
+    return ActionError("Unsupported", f"{system}: {said}", kind="validation", retryable=False)
 
 
 def no_transition(system: str, id: str, meaning: str, ways: Sequence[str]) -> ActionError:

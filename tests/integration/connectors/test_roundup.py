@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import connectors.roundup
 from connectors.roundup import Roundup
 from engine.capabilities.ports import ActionError, InDoubt
+from engine.capabilities.systems import conformance
 from engine.capabilities.systems.ports import NewTicket
 from engine.capabilities.tickets.marking import mark
 from tests.integration.connectors.ground import WallClock
@@ -43,6 +45,11 @@ async def test_check_proves_the_account_and_rights_are_told(roundup: RoundupServ
         await wrong.check()
     assert caught.value.kind == "authentication" and "no such password" not in caught.value.message
     await wrong.close()
+
+
+async def test_the_conformance_suite_holds(tickets: Roundup) -> None:
+    report = await conformance.check({"tickets": tickets}, system="roundup", now=time.time, write=True, given={})
+    conformance.assert_kept(report)
 
 
 async def test_a_ticket_is_opened_once_per_key(roundup: RoundupServer, tickets: Roundup) -> None:
