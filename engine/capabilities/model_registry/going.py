@@ -32,6 +32,8 @@ async def register(context: Context, given: Input) -> Json:
     registry, system = registry_of(context, given)
     rules = context.policy("registry")
     artifact = await _artifact(context, given)
+    if artifact.state != "eligible":
+        raise _refused("NotEligible", f"{artifact.id} is {artifact.state}: only what may be rolled out is registered")
     candidate: CandidateView | None = await context.records.get("candidate", artifact.candidate)
     if not context.vault.has(artifact.digest):
         raise _refused("NoModel", f"the bytes of {artifact.id} ({artifact.digest[:19]}…) are not kept here")
