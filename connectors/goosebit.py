@@ -149,12 +149,17 @@ class GooseBit:
         Feed(kind="software", title="software", every_s=300.0, full_every_s=0.0, stale_s=1200.0),
         Feed(kind="rollout", title="rollouts", every_s=120.0, full_every_s=0.0, stale_s=600.0),
     )
+    server = "gooseBit"
     traits: dict[str, str] = {
         "pause": "the server's pause downgrades robots to an older live rollout: it is never used; assignments are withdrawn robot by robot",
         "stop": "an install that has begun cannot be stopped; it ends on the new version or fails by itself",
         "counters": "the server's rollout counters lose updates: robots are counted one by one",
         "history": "only the log of a robot's last install is kept",
-        "groups": "no groups, stages, thresholds or approvals: they are kept here",
+        "targets": "its rollouts take in every robot of a feed, also those that join later: only single robots are assigned",
+        "failure rule": "no rule stops a rollout when robots fail: that is decided here",
+        "gate": "no groups, stages or approvals: they are kept here",
+        "health": "it does not look at robots after the install: that is done here",
+        "roll back": "going back is an order like any other; a robot in error has to be forced to take it",
         "reported": "the version is what the server believes after a success; the robot's own report outranks it",
         "retry": "a robot whose install failed is skipped by the server until it is retried",
     }

@@ -65,6 +65,7 @@ ERROR_WORDS = ("fail", "error", "refus", "denied", "no space", "could not", "abo
 class HawkBit(HawkBitRollouts):
     """Implements the port Updates; its own rollouts are in the base. A Source of `device`, `software` and `rollout`."""
 
+    server = "Eclipse hawkBit"
     traits: dict[str, str] = {
         "pause": "pausing one of its rollouts only keeps further groups from starting; here orders are cancelled robot by robot",
         "stop": "cancelling is a request: a robot that has begun may refuse, finishes, and stays on the new version",

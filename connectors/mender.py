@@ -35,12 +35,14 @@ from engine.capabilities.ports import ActionError, Clock, InDoubt, Json, Param
 class Mender(MenderReading):
     """Implements the port Updates."""
 
+    server = "Mender"
     traits: dict[str, str] = {
         "pause": "there is no pause: orders that have not begun are aborted robot by robot; phases by time or size are not used",
-        "stop": "aborting: not started never starts, in progress finishes and rolls itself back, done stays on the new version",
+        "stop": "an install that has begun is left to finish: an abort would make the robot roll itself back behind everybody's back",
         "targets": "a deployment to a group's filter never ends and takes in robots that join later: only fixed lists are used",
         "failure rule": "no rule stops a deployment when robots fail: that is decided here",
         "gate": "no approval: it is asked for here",
+        "roll back": "going back is a deployment of the older release: one that was deleted there can't be gone back to",
         "health": "robots are only looked at by scripts of their own on the device",
         "already installed": "a robot that has the artifact counts as done without being touched; one for which there is no artifact counts as a success there and as a failure here",
         "latency": "a robot hears of anything with its next poll, half an hour by default",

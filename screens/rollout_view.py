@@ -223,6 +223,35 @@ def stakes(detail: RolloutDetail) -> list[Line]:
     return lines
 
 
+def limits(detail: RolloutDetail) -> list[Line]:
+    """What the update server can't do, before a key is pressed; the keys that act at once in words."""
+    owner = detail.owner
+    if owner is None or not owner.limits or detail.rollout.state in FINAL:
+        return []
+    known = dict(owner.limits)
+    lines: list[Line] = [[("if paused: ", "muted"), known["pause"]]] if "pause" in known else []
+    others = [what for what in known if what != "pause"]
+    if others:
+        lines.append(
+            [
+                (f"{owner.server or 'the update server'} has limits: ", "muted"),
+                ", ".join(others),
+                ("  W says which", "muted"),
+            ]
+        )
+    return lines
+
+
+def all_limits(detail: RolloutDetail) -> list[Line]:
+    """Each limit of the update server with its reason."""
+    owner = detail.owner
+    if owner is None or not owner.limits:
+        return []
+    lines: list[Line] = [[""], layout.heading(f"What {owner.server or 'the update server'} can't do")]
+    lines += [["  ", (what, "strong"), ": ", why] for what, why in owner.limits]
+    return lines
+
+
 def failures(detail: RolloutDetail, cells: int, most: int = 6) -> list[Line]:
     """Robots that failed, with the first line of their error."""
     bad = [robot for robot in detail.robots if robot.state in BAD]
@@ -273,6 +302,7 @@ def facts(
     if detail.rollout.state not in FINAL:
         lines += soak(stage, now, cells)
     lines += stakes(detail)
+    lines += limits(detail)
     lines += waits(detail)
     if roomy:
         lines += [[""], *failures(detail, cells)] if failures(detail, cells) else []
@@ -299,7 +329,8 @@ def _other_stage(stage: StageView, now: float, cells: int) -> list[Line]:
 def why(detail: RolloutDetail, now: float, cells: int) -> list[Line]:
     """Why this verdict, rule by rule, newest first; each bound to the digest of what it was computed from."""
     if not detail.verdicts:
-        return [[("No verdict yet: ", "muted"), "the stage has to settle and to be observed first."]]
+        none: Line = [("No verdict yet: ", "muted"), "the stage has to settle and to be observed first."]
+        return [none, *all_limits(detail)]
     lines: list[Line] = []
     newest = detail.verdicts[-1]
     lines += _verdict(newest, now)
@@ -314,6 +345,7 @@ def why(detail: RolloutDetail, now: float, cells: int) -> list[Line]:
             )
         ]
     )
+    lines += all_limits(detail)
     older = detail.verdicts[-2::-1]
     if older:
         lines += [[""], layout.heading("Before")]

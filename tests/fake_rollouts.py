@@ -9,6 +9,7 @@ from engine.contract.common import Json
 from engine.contract.fleet import RobotRow
 from engine.contract.rollouts import (
     Counts,
+    OwnerView,
     RobotUpdate,
     RollbackPlan,
     RolloutDetail,
@@ -20,6 +21,16 @@ from engine.contract.rollouts import (
     Verdict,
 )
 from tests.fake_world import BASE, HOSTILE, digest
+
+OWNER = OwnerView(
+    server="gooseBit",
+    limits=(
+        ("pause", "its own pause downgrades robots: assignments are withdrawn robot by robot"),
+        ("stop", "an install that has begun can't be stopped; it ends on the new version or fails by itself"),
+        ("failure rule", "no rule stops a rollout when robots fail: that is decided here"),
+        ("health", "it does not look at robots after the install: that is done here"),
+    ),
+)
 
 STAGES = ("lab", "canary", "10 %", "30 %", "100 %")
 
@@ -311,6 +322,7 @@ def rollout_detail(summary: RolloutSummary, fleet: tuple[RobotRow, ...], now: fl
     return RolloutDetail(
         rollout=summary,
         targets_digest=digest("targets", summary.id),
+        owner=OWNER if kind != "draft" else None,
         stages=stages,
         signals=signals(kind) if kind != "draft" else (),
         verdicts=(verdict,) if summary.verdict else (),

@@ -69,6 +69,9 @@ def _detail(detail: RolloutDetail, robots: bool) -> str:
             plain.clean(f"roll back: {plan.feasible} of {plan.robots} robots, ~{plan.estimate_s / 60:.0f} min"),
         ]
         lines += [plain.clean_lines(blocked)] if blocked else []
+    if detail.owner is not None and detail.owner.limits:
+        lines += ["", f"what {plain.clean(detail.owner.server or 'the update server')} can't do:"]
+        lines += [plain.clean(f"  {what}: {why}", 400) for what, why in detail.owner.limits]
     if robots:
         rows = [
             (r.robot, r.stage, r.state, r.from_version, r.reported, r.first_error or r.reason) for r in detail.robots

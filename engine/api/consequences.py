@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from engine.api import verbs
 from engine.api.door import Door
+from engine.capabilities.rollout import limits
 from engine.contract.gates import GateDetail
 from engine.contract.rollouts import RolloutDetail, StageView
 
@@ -28,9 +29,12 @@ def consequences(door: Door, verb: str, target: str, args: verbs.Args) -> Conseq
     """Reads the journal: call it in a thread. Unknown targets have none; the host will say that they are unknown."""
     if isinstance(args, verbs.GateVote):
         return _vote(door, target, args)
+    if verb == "rollout.start":
+        updates = door.ports.get("updates")
+        return Consequences(limits.sentences(limits.server(updates), limits.limits(updates), verb))
     if verb.startswith("rollout.") and target:
         detail = door.rollouts.rollout_detail(target)
-        return _rollout(verb, detail, args) if detail else NONE
+        return _with_limits(_rollout(verb, detail, args), detail, verb) if detail else NONE
     if isinstance(args, verbs.RunTerminate):
         return Consequences((f"{target} ends at once and nothing is undone",), f"terminate {target}")
     if isinstance(args, verbs.RunSkip):
@@ -103,7 +107,7 @@ def _on_a_rollout(step: str, detail: RolloutDetail) -> Consequences | None:
         preflight = detail.preflight if isinstance(detail.preflight, dict) else {}
         blocked = preflight.get("blocked") or []
         said += [f"{len(blocked)} robots could not be put back afterwards: {_names(blocked)}"] if blocked else []
-        return Consequences(tuple(said), f"start {head.robots} {head.cohort}")
+        return _with_limits(Consequences(tuple(said), f"start {head.robots} {head.cohort}"), detail, "signoff")
     if step in ("promotion", "judge", "decide"):
         return _rollout("rollout.promote", detail, verbs.RolloutPromote())
     if step == "install_decide" and stage is not None:
@@ -124,6 +128,14 @@ def _places(blast: dict[str, Any]) -> str:
 def _names(blocked: Any) -> str:
     names = [str(one.get("robot", "")) for one in blocked[:5] if isinstance(one, dict)]
     return ", ".join(names) + (" ..." if len(blocked) > 5 else "")
+
+
+def _with_limits(meant: Consequences, detail: RolloutDetail, about: str) -> Consequences:
+    """With what the update server can't do about it, as it was when the rollout was checked."""
+    if detail.owner is None:
+        return meant
+    said = limits.sentences(detail.owner.server, dict(detail.owner.limits), about)
+    return Consequences((*meant.sentences, *said), meant.phrase)
 
 
 def _rollout(verb: str, detail: RolloutDetail, args: verbs.Args) -> Consequences:

@@ -162,6 +162,13 @@ class RolloutPage(Page, frozen=True, kw_only=True):
     rows: tuple[RolloutSummary, ...] = ()
 
 
+class OwnerView(View, frozen=True, kw_only=True):
+    """The update server a rollout goes through, and what it can't do: (what, why) in words for people."""
+
+    server: str = ""
+    limits: tuple[tuple[str, str], ...] = ()
+
+
 class RolloutDetail(View, frozen=True, kw_only=True):
     """The screen of domain section 6. `pause_ack`: owner acknowledged, robots acknowledged, robots concerned, worst wait s."""
 
@@ -183,5 +190,6 @@ class RolloutDetail(View, frozen=True, kw_only=True):
     series: tuple[Series, ...] = ()
     policy: dict[str, Json] = {}
     preflight: Json = None
+    owner: OwnerView | None = None
     verbs: dict[str, str] = {}
     """Verb -> empty when usable now, else why not."""

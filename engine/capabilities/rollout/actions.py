@@ -25,6 +25,7 @@ from engine.capabilities.rollout.claims import claimed
 from engine.capabilities.rollout.eligibility import incompatibility, offline, rollback_refusal
 from engine.capabilities.rollout.eligibility import preflight as check
 from engine.capabilities.rollout.installs import look
+from engine.capabilities.rollout.limits import limits, server
 from engine.capabilities.rollout.measure import measure
 from engine.capabilities.rollout.restraints import restraints
 from engine.capabilities.rollout.selector import Selector
@@ -111,7 +112,9 @@ async def preflight(context: Context, given: Input) -> Json:
     back = [n for n in cohort["robots"] if n not in {b["robot"] for b in found["blocked"]}]
     sites = sorted({robots[n].site for n in back if n in robots})
     found["rollback"]["phrase"] = undo.phrase(len(back), sites) if back else ""
-    return found | {"at": context.now(), "owner": getattr(updates, "traits", {}), "cohort": cohort["digest"]}
+    return found | {
+        "at": context.now(), "owner": limits(updates), "server": server(updates), "cohort": cohort["digest"],
+    }  # fmt: skip
 
 
 async def dispatch(context: Context, given: Input) -> Json:
@@ -377,7 +380,7 @@ def actions() -> Mapping[str, Action]:
             inputs={"cohort": Param(type="object", description="freeze's output"), "incident": Param(type="string", required=False)},
             outputs=optional(
                 ok="boolean", checked="integer", ready="integer", later="object", problems="array", problem_count="integer",
-                rollback="object", blocked="array", at="number", owner="object", cohort="string",
+                rollback="object", blocked="array", at="number", owner="object", server="string", cohort="string",
             ),
         ),
         Action(

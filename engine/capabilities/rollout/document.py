@@ -44,7 +44,9 @@ class Pause(Struct, kw_only=True, omit_defaults=True):
 
 
 class Document(Struct, kw_only=True, omit_defaults=True):
-    """`ended` is set once the run has ended; `blocked` are the robots that can't go back, known from the preflight on."""
+    """`ended` is set once the run has ended; `blocked` are the robots that can't go back, known from the preflight on, and
+    so are `server` and `limits`: the update server and what it can't do.
+    """
 
     id: str
     version: str = ""
@@ -73,6 +75,8 @@ class Document(Struct, kw_only=True, omit_defaults=True):
     series: list[Series] = field(default_factory=list)
     policy: dict[str, Json] = field(default_factory=dict)
     preflight: Json = None
+    server: str = ""
+    limits: dict[str, str] = field(default_factory=dict)
     blocked: dict[str, str] = field(default_factory=dict)
     pause: Pause | None = None
     split: list[int] | None = None

@@ -204,7 +204,9 @@ def _frozen(change: _Change, output: dict[str, Json]) -> None:
 
 def _checked(change: _Change, output: dict[str, Json]) -> None:
     doc = change.doc
-    doc.preflight = {key: value for key, value in output.items() if key != "owner"}
+    doc.preflight = {key: value for key, value in output.items() if key not in ("owner", "server")}
+    doc.server = str(output.get("server") or "")
+    doc.limits = {str(what): str(why) for what, why in (output.get("owner") or {}).items()}
     doc.blocked = {b["robot"]: b["reason"] for b in output["blocked"]}
     for name, reason in doc.blocked.items():
         change.robot(name, rollback=reason)

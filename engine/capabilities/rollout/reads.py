@@ -15,6 +15,7 @@ from engine.capabilities.rollout.undo import phrase
 from engine.contract.fleet import CohortView, RobotPage, RobotRow
 from engine.contract.rollouts import (
     Counts,
+    OwnerView,
     RobotUpdate,
     RollbackPlan,
     RolloutDetail,
@@ -85,6 +86,7 @@ class RolloutReads:
             verdicts=tuple(doc.verdicts), robots=joined, rollback=_plan(doc, joined, fleet), blast=_blast(doc, fleet), worst=doc.worst,
             dispersion=doc.dispersion, permutation_p=doc.permutation_p, control=doc.control, pause_ack=_acknowledged(doc, fleet),
             split=_split(joined), series=tuple(doc.series), policy=doc.policy, preflight=doc.preflight, verbs=_verbs(doc, awaited),
+            owner=OwnerView(server=doc.server, limits=tuple(doc.limits.items())) if doc.limits else None,
         )  # fmt: skip
 
     def _summary(self, doc: Document) -> RolloutSummary:

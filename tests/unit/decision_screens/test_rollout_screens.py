@@ -214,3 +214,16 @@ async def test_slow_answers_show_that_they_are_awaited(at: At) -> None:
         await desk.press("P")
         assert "still loading" in desk.text
         client.latency = 0
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+async def test_what_the_update_server_can_not_do_is_there_before_a_key_is_pressed(
+    at: At, size: tuple[int, int]
+) -> None:
+    async with at(":rollout 194", size=size) as desk:
+        text = " ".join(desk.text.split())
+        assert "if paused: its own pause downgrades robots" in text
+        assert "gooseBit has limits: stop, failure rule, health W says which" in text
+        await desk.press("W")
+        text = " ".join(desk.text.split())
+        assert "What gooseBit can't do" in text and "an install that has begun can't be stopped" in text
