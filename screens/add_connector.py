@@ -142,7 +142,7 @@ def field_of(field: FieldView, value: Json = None, *, among: Sequence[FieldView]
             label,
             "secret",
             field.required,
-            hint=f"{means(field)}; kept in the keyring, shown nowhere",
+            hint=f"{means(field)}; kept in the keyring, shown nowhere. Of several lines: qd connectors add --secret-file",
             when=(lambda out: bool(out.get(partner))) if partner else None,
         )
     if field.type == "boolean":

@@ -176,12 +176,26 @@ def checked(report: CheckReport) -> str:
     several = len({one.capability for one in report.results}) > 1
     for capability in dict.fromkeys(one.capability for one in report.results):
         lines += [capability] if several else []
-        lines += [_promise(one) for one in report.results if one.capability == capability]
+        lines += _promises([one for one in report.results if one.capability == capability])
     lines += [f"LEFT BEHIND  {plain.clean(one, 300)}" for one in report.left]
     told = f"{report.kept} kept, {report.broken} broken, {report.skipped} skipped"
     if not report.write:
         told += "; nothing was written (--write tries the rest)"
     return "\n".join([*lines, "", told])
+
+
+def _promises(rows: Sequence[PromiseResult]) -> list[str]:
+    """Each on a line of its own; those skipped for one reason together at the end."""
+    skipped: dict[str, list[PromiseResult]] = {}
+    for one in rows:
+        if one.outcome == "skipped":
+            skipped.setdefault(one.reason, []).append(one)
+    alike = {reason: len(found) for reason, found in skipped.items() if len(found) > 1}
+    lines = [_promise(one) for one in rows if not (one.outcome == "skipped" and one.reason in alike)]
+    return [
+        *lines,
+        *(f"{MARK['skipped']}  {count} more: {plain.clean(reason, 400)}" for reason, count in alike.items()),
+    ]
 
 
 def _promise(one: PromiseResult) -> str:
