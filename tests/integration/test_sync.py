@@ -155,7 +155,7 @@ def _away_and_back(site: Site, server: GooseBitServer, proxy: FaultProxy, loop: 
     options = {"username": server.username}
     add = {"name": "bit", "kind": "goosebit", "url": proxy.url, "secret": "bit", "options": options}
     refused = site.command("connector.add", **add).json()
-    assert (refused["code"], refused["field"]) == ("not_connected", "args.secret"), refused
+    assert (refused["code"], refused["field"]) == ("no_secret", "args.secret"), refused
     site.ask("PUT", "/v1/secrets/bit", content="not the password").raise_for_status()
     wrong = site.command("connector.add", **add).json()
     assert (wrong["code"], wrong["field"]) == ("not_connected", "args.secret"), wrong

@@ -7,6 +7,7 @@ put into the keyring by a door of their own, and settings name the entry.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -162,8 +163,16 @@ async def _free(desk: Desk, name: str) -> SystemRecord | None:
 
 async def _tried(desk: Desk, name: str, config: Mapping[str, Json], *, anyway: bool) -> TestView:
     """What it says with these settings. Refuses when they make no sense, or when it doesn't answer."""
+    systems = _systems(desk)
     try:
-        found = await _systems(desk).test(name, config)
+        planned = systems.connections.plan(name, config)
+        for setting, entry in planned.entries.items():
+            # named before it is kept: a secret that was given in place of an entry's name must not be recorded
+            if not await asyncio.to_thread(systems.stored, entry):
+                field = "args.secret" if setting == "secret" else f"args.options.{setting}"
+                fix = "store it first: it is asked for by qd connectors add, or put to /v1/secrets/ENTRY"
+                desk.refuse("no_secret", f"the keyring has no entry of the name that {setting} gives", fix, field)
+        found = await systems.test(name, config)
     except ActionError as error:
         said = error.message.removeprefix(f"connectors.{name}.")
         field = said.partition(":")[0] if said != error.message else ""

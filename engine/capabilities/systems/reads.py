@@ -36,7 +36,7 @@ def _live(look: Look) -> Systems:
 def _all(look: Look, at: dict[str, str], query: dict[str, str]) -> SystemPage:
     live = _live(look)
     records = look.find("system", state=("active", "suspended"), limit=MOST, order="created_at")
-    return SystemPage(systems=tuple(live.view(record) for record in records), as_of=look.now())
+    return SystemPage(systems=tuple(live.view(record, secrets=True) for record in records), as_of=look.now())
 
 
 def _one(look: Look, at: dict[str, str], query: dict[str, str]) -> SystemView | None:
