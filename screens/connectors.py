@@ -34,10 +34,10 @@ acts.register(
 )  # fmt: skip
 
 COLUMNS = (
-    Column("system", 10, grow=1),
-    Column("kind", 11, optional=2),
+    Column("system", 12, grow=1),
+    Column("kind", 12, optional=2),
     Column("health", 11),
-    Column("serves", 8, grow=2, optional=1),
+    Column("serves", 9, grow=2, optional=1),
     Column("objects", 7, align="right"),
     Column("synced", 7, align="right"),
     Column("what it says", 18, grow=4),

@@ -134,6 +134,8 @@ def _serves(one: SystemView) -> Line:
     others = [name for name in one.serves if name not in one.first]
     if others and one.first:
         line.append(("  (asked first in bold)", "muted"))
+    if one.serves and not one.first and one.state == "active":
+        line.append((f"  only when named: {one.serves[0]}@{one.id}", "muted"))
     return line or ["\u2014"]
 
 
