@@ -260,7 +260,7 @@ class Sources:
     def view(self, source: Source, waiting: int) -> HookSourceView:
         count = self.count(source.name)
         if not source.secrets:
-            trouble = f"no secret: qd connectors set {source.name} --option {SECRET_FIELD}=ENTRY"
+            trouble = f"no secret: qd connectors set {source.name} --set {SECRET_FIELD}=ENTRY"
         else:
             trouble = count.trouble
         timed = source.proof in proofs.TIMED and source.receiver is None

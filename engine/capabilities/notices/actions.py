@@ -30,7 +30,6 @@ async def tell(context: Context, given: dict[str, Json]) -> dict[str, Json]:
     """One message to one channel. It never fails for good: that nobody could be told is told in the console."""
     channel, _, system = str(given["channel"]).partition("@")
     policy = NoticePolicy.of(context.policy("notices"))
-    port: Notify = context.port(f"notify@{system}" if system else "notify")
     notice = await _record(context, given, channel, system)
     if notice.state in FINAL:
         return _said(notice)
@@ -40,6 +39,10 @@ async def tell(context: Context, given: dict[str, Json]) -> dict[str, Json]:
         notice = await context.records.change("notice", notice.id, to="waiting", reason="sent again")
     if notice.gate and not await asyncio.to_thread(context.port("gates").open, notice.gate):
         return _said(await context.records.change("notice", notice.id, to="over", reason="decided meanwhile"))
+    try:
+        port: Notify = context.port(f"notify@{system}" if system else "notify")
+    except ActionError as error:  # the system was taken out meanwhile
+        return await _not_told(context, policy, notice, error)
     async with _turn(f"{system}/{channel}"):  # the share of a channel is counted by one at a time
         await _wait_for_room(context, policy, notice)
         notice = await context.records.change("notice", notice.id, to="sending", set={"tries": notice.tries + 1})
@@ -97,7 +100,7 @@ async def _doubtful(context: Context, notice: NoticeView, why: str) -> dict[str,
 async def _not_told(context: Context, policy: NoticePolicy, notice: NoticeView, error: ActionError) -> dict[str, Json]:
     """Certainly not sent: tried again later, until it has been tried often enough."""
     why = error.message[:500]
-    if error.retryable and notice.tries < policy.tries:
+    if error.retryable and notice.tries < policy.tries and notice.state == "sending":
         await context.records.change("notice", notice.id, to="waiting", set={"error": why}, reason=why[:200])
         raise error
     said = {"channel": notice.channel, "title": notice.title, "gate": notice.gate, "reason": why[:300]}

@@ -27,7 +27,7 @@ HOOKS = HooksView(
     sources=(
         HookSourceView(name="alertmanager", url="/hooks/alertmanager", kind="alertmanager", proof="as alertmanager signs",
                        taken=12_345, repeated=211, quarantined=15, unproven=3, waiting=1, last_at=BASE - 5, unproven_at=BASE - 900),
-        HookSourceView(name="jira", url="/hooks/jira", kind="jira", proof="as jira signs", trouble="no secret: qd connectors set jira --option webhook_secret=ENTRY"),
+        HookSourceView(name="jira", url="/hooks/jira", kind="jira", proof="as jira signs", trouble="no secret: qd connectors set jira --set webhook_secret=ENTRY"),
         HookSourceView(name="billing", url="/hooks/billing", proof="standard", replay_window_s=300.0, taken=2, last_at=BASE - 7200),
     ),
 )  # fmt: skip

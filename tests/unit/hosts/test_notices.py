@@ -239,6 +239,13 @@ async def test_what_was_perhaps_sent_is_not_sent_again(world: World) -> None:
     assert world.query("select event from event_threads where event like 'qd.notice.%'") == [("qd.notice.doubtful",)]
 
 
+async def test_a_system_that_was_taken_out_stops_nothing(world: World) -> None:
+    host = await site(world, People())
+    await told(host, "1", channel="ops@gone")
+    await world.when(lambda: states(world) == ["failed"])
+    await world.when(lambda: world.query("select status from runs") == [("completed",)])
+
+
 async def test_a_gate_that_was_decided_meanwhile_is_no_news(world: World) -> None:
     people, gates = People(), Gates()
     gates.over.add("run-4.7")
