@@ -20,7 +20,11 @@ _LIVE_NOT = frozenset("tx")
 _STRING = frozenset("]PX^_")
 _SIMPLE = frozenset("78DEHM=>c")
 _MOST = 4096
-RESET = "\x1b[?1049l\x1b[?25h\x1b[?7h\x1b[r\x1b[0m"
+_OTHER_SCREEN = ("47", "1047", "1049")
+_CALM = "\x1b7\x1b[r\x1b8\x1b[?7h\x1b[?25h\x1b[?1l\x1b>\x1b[4l\x1b[0m\x0f"
+"""Margins, wrap, cursor, keys, insert, colour, character set, with the cursor where it is (DECSC, DECRC)."""
+_HEARS = "".join(f"\x1b[?{mode}l" for mode in (9, 1000, 1002, 1003, 1004, 1005, 1006, 1015, 2004))
+"""Mouse, focus and paste reports: what was left on would be typed into the next program."""
 _TEXT = re.compile(r"[^\x00-\x1f\x7f-\x9f]+")
 
 
@@ -31,6 +35,12 @@ class Inert:
         self._played = played
         self._held = ""
         self._in_string = False
+        self._other_screen = False
+
+    @property
+    def reset(self) -> str:
+        """What puts our terminal back to what it was, wherever the stream ended."""
+        return ("\x1b[?1049l" if self._other_screen else "") + _CALM + ("" if self._played else _HEARS)
 
     def __call__(self, text: str) -> str:
         text, self._held = self._held + text, ""
@@ -90,6 +100,8 @@ class Inert:
         final, inside = text[end], text[at + 2 : end]
         if "@" <= final <= "~" and self._harmless(inside, final):
             out.append(text[at : end + 1])
+            if final in "hl" and inside.startswith("?") and set(inside[1:].split(";")) & set(_OTHER_SCREEN):
+                self._other_screen = final == "h"
         return end + 1 - at
 
     def _harmless(self, inside: str, final: str) -> bool:
@@ -126,9 +138,13 @@ def plain_text(text: str) -> str:
     lines = []
     for line in bare.replace("\r\n", "\n").split("\n"):
         kept = line.rsplit("\r", 1)[-1] if not line.endswith("\r") else line.rstrip("\r").rsplit("\r", 1)[-1]
-        while "\b" in kept:
-            kept = re.sub(r"(?:^|[^\b])\b", "", kept, count=1)
-        lines.append("".join(char for char in kept if char == "\t" or char >= " "))
+        shown: list[str] = []
+        for char in kept:
+            if char != "\b":
+                shown.append(char)
+            elif shown:
+                shown.pop()
+        lines.append("".join(char for char in shown if char == "\t" or char >= " "))
     return "\n".join(lines)
 
 
@@ -140,14 +156,17 @@ def play(
     longest: float = 2.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> float:
-    """Plays output at `speed`; no pause is longer than `longest` seconds. Returns how long it took on the recording's clock."""
+    """Plays output at `speed`; no pause is longer than `longest` seconds. ^C ends it. Returns how far it came (s)."""
     inert, at, last = Inert(played=True), 0.0, 0.0
     for when, code, data in events:
         pause = min(max(0.0, when - at), longest) / max(speed, 0.01)
         at, last = max(at, when), max(last, when)
-        if pause > 0.001:
-            sleep(pause)
+        try:
+            if pause > 0.001:
+                sleep(pause)
+        except KeyboardInterrupt:
+            break
         if code == "o":
             write(inert(data))
-    write(RESET)
+    write(inert.reset)
     return last

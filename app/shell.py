@@ -88,7 +88,7 @@ def attach(home: Home, session: str, headers: dict[str, str], *, interactive: bo
             if typing is not None:
                 typing.stop()
             if interactive:
-                _write(cast.RESET)
+                _write(inert.reset)
     return end
 
 

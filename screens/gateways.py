@@ -75,7 +75,9 @@ class GatewaysScreen(QScreen):
 
     def body(self) -> ComposeResult:
         yield LineTable(GATEWAYS, empty=("Loading \u2026",), id="gateways")
-        yield Page(id="about")
+        about = Page(id="about")
+        about.can_focus = False
+        yield about
         yield LineTable(SESSIONS, empty=("No session yet: S on a gateway opens one.",), id="sessions")
 
     def on_mount(self) -> None:

@@ -59,13 +59,18 @@ def cells(row: GatewayRow, now: float, stale_s: float) -> Cells:
         row.name,
         row.site,
         state(row, now, stale_s),
-        (row.host_key, "alarm") if distrusted(row) else (row.host_key, "muted"),
+        (row.host_key, "alarm") if distrusted(row) else (_key_word(row), "muted"),
         row.engine_version or ("\u2014", "muted"),
         (f"{len(people)}: {', '.join(dict.fromkeys(people))}", "strong") if people else ("\u2014", "muted"),
         mine(row, now),
         f"{row.account}@{row.host}:{row.port}",
         coarse(max(0.0, now - row.looked_at)) if row.looked_at else ("never", "muted"),
     )
+
+
+def _key_word(row: GatewayRow) -> str:
+    """One that was never reached showed no key."""
+    return "\u2014" if row.host_key == "unknown" else row.host_key
 
 
 def about(row: GatewayRow | None, now: float, cells_wide: int) -> list[Line]:

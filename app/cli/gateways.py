@@ -165,10 +165,7 @@ def play(session: Session, *, recording: str, speed: float, longest: float, text
     elif text or not sys.stdout.isatty():
         click.echo(cast.plain_text("".join(data for _, code, data in events if code == "o")))
     else:
-        try:
-            cast.play(events, _shown, speed=speed, longest=longest)
-        except KeyboardInterrupt:
-            _shown(cast.RESET)
+        cast.play(events, _shown, speed=speed, longest=longest)
         click.echo(f"\n{plain.clean(first.title)}: {plain.clean(first.digest or 'still open')}", err=True)
 
 

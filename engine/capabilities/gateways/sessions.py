@@ -188,7 +188,7 @@ class Sessions:
                         await live.more.wait()
             code = live.terminal.exit
             why = (
-                f"the gateway ended it with status {code}"
+                f"left with status {code}"
                 if code is not None
                 else "the connection to the gateway ended"
             )

@@ -90,7 +90,7 @@ async def test_a_session_is_ended_at_once_and_one_that_is_over_is_not(at: At) ->
     async with at("gateways", client=client()) as desk:
         await desk.press("K")
         assert [(one.verb, one.target) for one in desk.sent()] == [("gateway.cut", "SS-7")]
-        await desk.press("tab", "tab", "j", "K")
+        await desk.press("tab", "j", "K")
         assert "SS-5 is over" in desk.text and len(desk.sent()) == 1
 
 

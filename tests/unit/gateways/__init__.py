@@ -1,0 +1,1 @@
+"""Sessions on gateways, without a gateway."""
