@@ -106,8 +106,8 @@ def shown(one: SystemView, now: float) -> str:
         f"added     {'by ' + one.created_by if one.origin == 'added' else 'in quarterdeck.yaml'}",
     ]
     if one.error:
-        since = f" for {plain.span(now - one.failing_since)}" if one.failing_since else ""
-        lines.insert(1, f"error     {plain.clean(one.error, 400)}{since}")
+        since = f"for {plain.span(now - one.failing_since)}: " if one.failing_since else ""
+        lines.insert(1, f"failing   {since}{plain.clean(one.error, 400)}")
     if one.checked_at:
         lines.append(f"asked     {age(one.checked_at, now)}, answered in {one.latency_s * 1000:.0f} ms")
     for secret in one.secrets:
