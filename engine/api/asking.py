@@ -35,17 +35,22 @@ AGAINST = ("reject", "abort")
 
 
 async def ask(door: Door, caller: Caller, verb: verbs.Verb, request: verbs.Request, scope: dict[str, Json]) -> None:
-    """Raises `Denied` unless everyone who has to be asked allows it."""
-    asked = door.policy.asks(verb.name)
-    if not asked or (verb.name == "gate.vote" and request.args.get("answer") in AGAINST):
+    """Asks about a command. Raises `Denied` unless everyone who has to be asked allows it."""
+    if not door.policy.asks(verb.name) or (verb.name == "gate.vote" and request.args.get("answer") in AGAINST):
         return
-    if await asyncio.to_thread(door.host.answered, request.id) is not None:
-        return
-    question = question_of(door, caller, verb.name, request, scope)
-    for one in asked:
+    if await asyncio.to_thread(door.host.answered, request.id) is None:
+        await ask_about(door, caller, verb.name, request, says=verb.says, scope=scope)
+
+
+async def ask_about(
+    door: Door, caller: Caller, verb: str, request: verbs.Request, *, says: str, scope: dict[str, Json]
+) -> None:
+    """Asks about anything that is to be done under the name of a verb. Raises `Denied`."""
+    question = question_of(door, caller, verb, request, scope)
+    for one in door.policy.asks(verb):
         decision = await _decided(door, one, question)
         said = {
-            "verb": verb.name,
+            "verb": verb,
             "by": caller.person,
             "target": request.target,
             "system": one.system or "decisions",
@@ -54,7 +59,7 @@ async def ask(door: Door, caller: Caller, verb: verbs.Verb, request: verbs.Reque
             "reason": decision.reason,
         }
         if decision.allow is not True:
-            await _refuse(door, caller, verb, request, said)
+            await _refuse(door, caller, says, request, said)
         if not request.preview:
             await door.records.record("PolicyAsked", {**said, "allow": True}, actor=caller.actor(), cause=request.id)
 
@@ -97,12 +102,12 @@ async def _decided(door: Door, asked: Asked, question: dict[str, Json]) -> Decis
     return found
 
 
-async def _refuse(door: Door, caller: Caller, verb: verbs.Verb, request: verbs.Request, said: dict[str, Json]) -> None:
+async def _refuse(door: Door, caller: Caller, says: str, request: verbs.Request, said: dict[str, Json]) -> None:
     name = said["system"]
-    reason = f"{name} decides about {verb.name} too, and {said['reason']}"
+    reason = f"{name} decides about {said['verb']} too, and {said['reason']}"
     if not request.preview:
         refused = {**said, "code": "policy_engine", "reason": reason}
         with contextlib.suppress(StoreError):
             await door.records.record("CommandRefused", refused, actor=caller.actor(), cause=request.id)
     fix = f"the rule is {said['path']} on {name}" + (f", its decision {said['decision']}" if said["decision"] else "")
-    raise Denied(403, "policy_engine", f"{caller.person} may not {verb.says}: {reason}", fix=fix)
+    raise Denied(403, "policy_engine", f"{caller.person} may not {says}: {reason}", fix=fix)

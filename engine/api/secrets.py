@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from engine.api import asking, verbs
 from engine.api.access import Caller, forbidden
 from engine.api.door import Door
 from engine.api.problems import Denied, answer, snake
@@ -86,6 +88,8 @@ async def _entry(door: Door, request: Request, caller: Caller, act: str) -> str:
     entry = str(request.path_params["entry"])
     if not ENTRY.fullmatch(entry):
         raise Denied(422, "bad_input", "an entry's name has letters, digits, dots, dashes", field="entry")
+    command = verbs.Request(id=f"secret-{uuid.uuid4()}", target=entry, args={"do": act})
+    await asking.ask_about(door, caller, VERB, command, says=f"{act} a secret", scope={})
     return entry
 
 

@@ -12,7 +12,7 @@ from engine.capabilities.policy import Policy, PolicyError
 from engine.capabilities.ports import ActionError
 from engine.capabilities.systems.ports import Decision
 from tests.contract.api.fake_engine import ME, serving
-from tests.contract.api.test_requests import ask
+from tests.contract.api.test_requests import ask, raw
 
 ASK = "policy: 1\nask: {system: opa, path: quarterdeck/allow, verbs: [run.*, rollout.*, gate.vote], within: 1s}\n"
 
@@ -51,7 +51,12 @@ async def test_a_yes_stands_in_the_history_before_the_deed(tmp_path):
         status, _ = await ask(home, "run.resume")
         assert (status, types(host), len(host.asked)) == (200, ["PolicyAsked"], 2)
         said = json.loads(host.rows[0].data)
-        assert (said["decision"], said["reason"], said["allow"], said["verb"]) == ("d-1", "night shift", True, "run.resume")
+        assert (said["decision"], said["reason"], said["allow"], said["verb"]) == (
+            "d-1",
+            "night shift",
+            True,
+            "run.resume",
+        )
         path, question = decider.asked[0]
         assert path == "quarterdeck/allow"
         assert (question["verb"], question["person"], question["target"]) == ("run.resume", ME, "run-1")
@@ -134,6 +139,24 @@ async def test_all_of_several_have_to_say_yes(tmp_path):
         status, problem = await ask(home, "run.resume")
         assert (status, len(first.asked), len(second.asked)) == (403, 1, 1)
         assert "b says no" in problem["reason"]
+
+
+async def test_a_secret_is_stored_only_when_it_says_yes_and_its_value_is_no_part_of_the_question(tmp_path):
+    kept = {}
+
+    class Keyring:
+        prepare = staticmethod(lambda: None)
+        set = staticmethod(kept.__setitem__)
+
+    async with serving(tmp_path) as (home, _host, door):
+        decider = put(door, Decision(allow=False, reason="not now"), ASK.replace("run.*", "connector.*"))
+        door.ports["secrets"] = Keyring()
+        status, problem = await raw(home, "PUT", "/v1/secrets/jira", b"s3cret")
+        assert (status, problem["code"], kept) == (403, "policy_engine", {})
+        decider.answer = Decision(allow=True)
+        assert (await raw(home, "PUT", "/v1/secrets/jira", b"s3cret"))[0] == 200
+        assert kept == {"jira": "s3cret"}
+        assert "s3cret" not in json.dumps([question for _, question in decider.asked])
 
 
 @pytest.mark.parametrize(
