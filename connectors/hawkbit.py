@@ -29,7 +29,7 @@ from urllib.parse import quote
 import msgspec
 
 from connectors.devices import Polled
-from connectors.hawkbit_rollouts import HawkBitRollouts
+from connectors.hawkbit_rollouts import HawkBitRollouts, Stage
 from connectors.hawkbit_rows import (
     BEGUN,
     PAGE,
@@ -50,7 +50,7 @@ from connectors.http import Basic, Bearer, HttpClient, NoneType
 from connectors.remote_text import clean
 from connectors.settings import FIELDS, SECRETS, client
 from engine.capabilities.ports import ActionError, Clock, InDoubt, InstallReport, Json, Param, Release
-from engine.capabilities.systems.ports import Feed, Pulled, Right
+from engine.capabilities.systems.ports import Feed, Pulled
 
 T = TypeVar("T")
 BATCH = 100
@@ -128,29 +128,6 @@ class HawkBit(HawkBitRollouts):
             if any(word in message.lower() for word in ERROR_WORDS):
                 return clean(message, 200)
         return clean((errors or said or [""])[-1], 200)
-
-    async def check(self) -> str:
-        await self._http.get("/rest/v1/targets", Page[Target], params={"limit": "1"})
-        sets = await self._http.get("/rest/v1/distributionsets", Page[DistributionSet], params={"limit": "1"})
-        return f"Eclipse hawkBit, Management API v1, {sets.total} distribution sets"
-
-    async def rights(self) -> Sequence[Right]:
-        """The server answers 403 to what the credentials may not read; what they may write it does not say."""
-        found = []
-        for name, path, needed in (
-            ("read robots", "/rest/v1/targets", "robots in the fleet"),
-            ("read distribution sets", "/rest/v1/distributionsets", "releases"),
-            ("read rollouts", "/rest/v1/rollouts", "its own rollouts in the mirror"),
-        ):
-            try:
-                await self._http.get(path, Page[Json], params={"limit": "1"})
-                found.append(Right(name=name, has=True, needed_for=needed))
-            except ActionError as error:
-                if error.error != "Forbidden":
-                    raise
-                found.append(Right(name=name, has=False, needed_for=needed))
-        found.append(Right(name="assign and cancel", has=None, needed_for="rollouts, pause, retry"))
-        return found
 
     async def _sets(self, *, any_name: bool = False) -> list[DistributionSet]:
         named = f"name=={quoted(self._set_name)}" if self._set_name and not any_name else ""
@@ -309,6 +286,17 @@ class HawkBit(HawkBitRollouts):
                 after = await self._standings([n for names in groups.values() for n in names])
                 if any(one.failed and not one.withdrawn for one in after.values()):
                     raise doubt
+
+    async def make_rollout(
+        self, version: str, query: str, groups: Sequence[Mapping[str, Json]], *, key: str, in_doubt: bool = False
+    ) -> Rollout:
+        """A rollout of hawkBit's own for a version; groups as mappings of `Stage`'s fields. Raises `BadPlan`."""
+        try:
+            stages = msgspec.convert(list(groups), list[Stage])
+        except msgspec.ValidationError as error:
+            raise _refusal("BadPlan", f"groups: {clean(error, 200)}") from error
+        chosen = await self._release(version)
+        return await self.create_rollout(version, chosen.id, query, stages, key=key, in_doubt=in_doubt)
 
     async def _release(self, version: str) -> DistributionSet:
         found = [one for one in await self._sets() if one.version == version and not one.deleted]

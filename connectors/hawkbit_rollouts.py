@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from connectors.hawkbit_rows import PAGE, Group, Page, Rollout, Target, quoted, shown
+from connectors.hawkbit_rows import PAGE, DistributionSet, Group, Page, Rollout, Target, quoted, shown
 from connectors.http import HttpClient, NoneType
 from connectors.remote_text import clean
 from engine.capabilities.ports import ActionError, Clock, Deferred, InDoubt, Json
-from engine.capabilities.systems.ports import RemoteObject
+from engine.capabilities.systems.ports import RemoteObject, Right
 
 T = TypeVar("T")
 SETTLES = 3
@@ -43,7 +43,7 @@ REACHED: Mapping[str, tuple[str, ...]] = {
 """Where a call leads: asked again in one of these, it has been done."""
 
 
-class Stage(Struct, frozen=True, kw_only=True):
+class Stage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A group: a share of the robots that are left (percent), when it has succeeded, when it has failed (whole percent of
     all its robots), and whether the next one waits for a person."""
 
@@ -55,13 +55,36 @@ class Stage(Struct, frozen=True, kw_only=True):
 
 
 class HawkBitRollouts:
-    """The part of hawkBit's port that is its own."""
+    """The part of hawkBit's port that is its own, and what every part needs: a sign of life, rights, lists."""
 
     def __init__(self, http: HttpClient, clock: Clock) -> None:
         self._http, self._clock = http, clock
 
     async def close(self) -> None:
         await self._http.close()
+
+    async def check(self) -> str:
+        await self._http.get("/rest/v1/targets", Page[Target], params={"limit": "1"})
+        sets = await self._http.get("/rest/v1/distributionsets", Page[DistributionSet], params={"limit": "1"})
+        return f"Eclipse hawkBit, Management API v1, {sets.total} distribution sets"
+
+    async def rights(self) -> Sequence[Right]:
+        """The server answers 403 to what the credentials may not read; what they may write it does not say."""
+        found = []
+        for name, path, needed in (
+            ("read robots", "/rest/v1/targets", "robots in the fleet"),
+            ("read distribution sets", "/rest/v1/distributionsets", "releases"),
+            ("read rollouts", "/rest/v1/rollouts", "its own rollouts in the mirror"),
+        ):
+            try:
+                await self._http.get(path, Page[Json], params={"limit": "1"})
+                found.append(Right(name=name, has=True, needed_for=needed))
+            except ActionError as error:
+                if error.error != "Forbidden":
+                    raise
+                found.append(Right(name=name, has=False, needed_for=needed))
+        found.append(Right(name="assign and cancel", has=None, needed_for="rollouts, pause, retry"))
+        return found
 
     async def rollouts(self) -> Sequence[RemoteObject]:
         return [self.mirrored_rollout(one) for one in await self._all("/rollouts", Rollout, sort="id:asc")]

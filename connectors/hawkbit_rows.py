@@ -153,6 +153,7 @@ class Rollout(Struct):
     totalTargetsPerStatus: dict[str, int] = field(default_factory=dict)
     approvalRemark: str = ""
     approveDecidedBy: str = ""
+    createdBy: str = ""
     lastModifiedAt: int = 0
     createdAt: int = 0
     deleted: bool = False

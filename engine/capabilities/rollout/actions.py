@@ -20,7 +20,7 @@ from engine.capabilities.ports import (
     Updates,
     optional,
 )
-from engine.capabilities.rollout import planning, undo
+from engine.capabilities.rollout import owner, planning, undo
 from engine.capabilities.rollout.claims import claimed
 from engine.capabilities.rollout.eligibility import incompatibility, offline, rollback_refusal
 from engine.capabilities.rollout.eligibility import preflight as check
@@ -427,4 +427,4 @@ def actions() -> Mapping[str, Action]:
             outputs=optional(ending="string", counts="object", exceptions="array", exception_count="integer", cause="string", at="number"),
         ),
     )  # fmt: skip
-    return {action.name: action for action in listed}
+    return {action.name: action for action in listed} | dict(owner.actions())

@@ -440,7 +440,7 @@ class HawkBitServer:
             )
         id_, now = next(self._ids), _ms()
         self.rollouts[id_] = {
-            "id": id_, "name": given["name"], "status": "creating", "distributionSetId": one["id"], "deleted": False,
+            "id": id_, "name": given["name"], "createdBy": self.username, "status": "creating", "distributionSetId": one["id"], "deleted": False,
             "targetFilterQuery": given["targetFilterQuery"], "totalTargets": len(members), "totalGroups": 0, "createdAt": now,
             "lastModifiedAt": now, "until": time.monotonic() + self.creating_s, "members": members,
         }  # fmt: skip
