@@ -163,7 +163,10 @@ class SinkWatch:
                     await _ended(telling)
                     sink, telling = found, None
                     if sink is not None:
-                        telling = asyncio.create_task(lasting("telling", Telling(self._host, sink).run()))
+                        name = (
+                            self._ports["systems"].first("sink") or "sink"
+                        )  # each has a place of its own in the history
+                        telling = asyncio.create_task(lasting("telling", Telling(self._host, sink, name).run()))
                 await asyncio.sleep(LEAST_S)
         finally:
             await _ended(telling)

@@ -32,8 +32,13 @@ class Updates(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"])).decode()
+        if self.path == "/events":
+            self.server.events.append(json.loads(body)["type"])
+            return self._say(202, {})
         ok = f"password={self.server.password}" in body
-        self._say(200 if ok else 401, {"access_token": TOKEN, "token_type": "bearer"} if ok else {"detail": "no"})
+        return self._say(
+            200 if ok else 401, {"access_token": TOKEN, "token_type": "bearer"} if ok else {"detail": "no"}
+        )
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
@@ -63,7 +68,7 @@ class Updates(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def updates() -> Iterator[Any]:
     server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Updates)
-    server.password, server.log = SECRET, []
+    server.password, server.log, server.events = SECRET, [], []
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -195,6 +200,24 @@ def test_changed_settings_are_tried_before_they_are_taken(site: Site, updates: A
     changed = site.command("connector.set", "bit", options={"timeout_s": 5.0})
     assert changed["result"]["id"] == "bit"
     assert site.get("/v1/connectors/bit")["options"] == {"username": "ana@x", "timeout_s": 5.0}
+
+
+def test_a_sink_that_is_added_is_told_what_comes_from_then_on(site: Site, updates: Any) -> None:
+    added = site.command("connector.add", name="bus", kind="cloudevents", url=f"{updates.url}/events")
+    assert added["target"] == "bus", added
+    until(lambda: "bus" in _cursors(site), "the sink has its place in the history")
+    site.command("connector.sync", "bit", feed="device")
+    until(lambda: "dev.quarterdeck.qd.sync.completed.v1" in updates.events, "the event was told")
+    assert not any("qd.system.suspended" in each for each in updates.events), "what was before it is not told again"
+    site.command("connector.remove", "bus", phrase="remove bus")
+    site.command("connector.sync", "bit", feed="device")
+
+
+def _cursors(site: Site) -> set[str]:
+    connection = sqlite3.connect(f"file:{site.home / 'state' / 'quarterdeck.db'}?mode=ro", uri=True)
+    found = {row[0] for row in connection.execute("select id from mirror where system = 'sink' and kind = 'cursor'")}
+    connection.close()
+    return found
 
 
 def test_only_who_may_can_touch_secrets(site: Site) -> None:

@@ -164,6 +164,7 @@ async def _free(desk: Desk, name: str) -> SystemRecord | None:
 async def _tried(desk: Desk, name: str, config: Mapping[str, Json], *, anyway: bool) -> TestView:
     """What it says with these settings. Refuses when they make no sense, or when it doesn't answer."""
     systems = _systems(desk)
+    await systems.loaded(str(config.get("kind", "")))
     try:
         planned = systems.connections.plan(name, config)
         for setting, entry in planned.entries.items():

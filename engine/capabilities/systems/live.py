@@ -31,6 +31,7 @@ from engine.contract.systems import (
     SystemView,
     TestView,
 )
+from engine.store.errors import StoreError
 
 Json = Any
 log = logging.getLogger("quarterdeck.systems")
@@ -108,9 +109,15 @@ class Systems:
         """Brings records and systems together: the settings' systems get their records, the added ones are built."""
         self._follower = follower
         follower.noticed = self._noticed
-        found: dict[str, SystemRecord] = {
-            each.id: each for each in await records.find("system", limit=MOST, order="created_at")
-        }
+        try:
+            await self._reconcile(records)
+        except StoreError as error:  # the systems are there all the same, and their records follow at the next start
+            log.error("what the settings say of systems could not be recorded: %s", error)
+        self.followed()
+
+    async def _reconcile(self, records: Records) -> None:
+        known = await records.find("system", limit=MOST, order="created_at")
+        found: dict[str, SystemRecord] = {each.id: each for each in known}
         for system in list(self.connections.systems.values()):
             if system.origin == "settings":
                 found[system.name] = await self._recorded(records, found.get(system.name), system)
@@ -119,7 +126,6 @@ class Systems:
                 await records.change("system", record.id, to="removed", reason="no longer in the settings")
             if record.state == "suspended":
                 self.connections.suspend(record.id, "suspended")
-        self.followed()
 
     async def _recorded(self, records: Records, known: SystemRecord | None, system: System) -> SystemRecord:
         """The record of a system of the settings, as the settings now are."""
@@ -268,7 +274,7 @@ class Systems:
         known = self._tested.get(key)
         if known is not None and known[0] > time.monotonic() and not fresh:
             return known[1]
-        await asyncio.to_thread(self._load, str(config.get("kind", "")))
+        await self.loaded(str(config.get("kind", "")))
         system = self.connections.plan(name, config)
         built = self.connections.trial(system)
         try:
@@ -300,12 +306,12 @@ class Systems:
             found.ok, found.error = False, f"its connector failed: {type(error).__name__}"
         return found
 
-    def _load(self, kind: str) -> None:
+    async def loaded(self, kind: str) -> None:
         """Imports a connector, in a thread: some bring much with them."""
         load = self.connections.kinds.get(kind)
         if load is not None:
             try:
-                load()
+                await asyncio.to_thread(load)
             except Exception as error:  # noqa: BLE001 - said again, in words, by whoever plans with it
                 log.debug("connector %s: %s", kind, error)
 
