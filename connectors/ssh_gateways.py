@@ -25,10 +25,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from connectors import ssh_link
 from connectors.remote_text import clean
 from connectors.ssh_commands import CHUNK, SshTerminal, once
 from connectors.ssh_link import Identity, Place, Presented, linked, own_identity
+from engine.capabilities import dry
 from engine.capabilities.ports import ActionError, Clock, Json, Param
 from engine.capabilities.systems.ports import Feed, GatewayState, Pulled, Ran, RemoteObject, Right
 
@@ -103,7 +106,7 @@ class SshGateways:
                 met = error.error in WORDS or error.error == "AccessDenied"
                 kept = before.host_key if before else "unknown"
                 told |= {
-                    "reachable": met,
+                    "reachable": error.error == "AccessDenied",  # it is there, and it is the one
                     "host_key": WORDS.get(error.error, "trusted") if met else kept,
                     "error": error.message,
                 }
@@ -179,6 +182,7 @@ class SshGateways:
         import asyncssh
 
         place, began = self._place(gateway), time.monotonic()
+        self._withheld(place, "RUN", command)
         line = once(command, self._folder, key, limit_b=limit_b) if key else command
         out, err = bytearray(), bytearray()
         async with self._linked(place, timeout_s + CERTIFICATE_S) as connection:
@@ -251,6 +255,7 @@ class SshGateways:
         return size
 
     async def send(self, gateway: str, source: Path, remote: str) -> int:
+        self._withheld(self._place(gateway), "PUT", f"{source.stat().st_size} bytes to {remote}")
         async with self._sftp(gateway) as sftp:
             fresh, size = f"{remote}.part-{os.urandom(4).hex()}", 0
             async with sftp.open(fresh, "wb") as target:
@@ -327,6 +332,16 @@ class SshGateways:
             )
         return place
 
+    def _withheld(self, place: Place, method: str, what: str) -> None:
+        """In dry mode it is written down and not done."""
+        would = dry.sink()
+        if would is None:
+            return
+        url = f"ssh://{place.user}@{place.host}:{place.port}"
+        would.append(dry.Would(system=self._name, method=method, url=url, body=clean(what, 4000)))
+        text = f"{self._name}: dry mode, nothing was run on or copied to {place.host}"
+        raise dry.NotSent("NotSent", text, kind="configuration", retryable=False, detail=msgspec.to_builtins(would[-1]))
+
     def _via(self, place: Place) -> Place | None:
         return self._places[place.via] if place.via else None
 
@@ -362,7 +377,7 @@ class SshGateways:
 
 def word(state: GatewayState) -> str:
     """A gateway's state in one word for the mirror: up, away, host key …, no login."""
-    if state.host_key in ("changed", "revoked", "expired") or (state.reachable and state.host_key == "unknown"):
+    if state.host_key in ("changed", "revoked", "expired") or (state.host_key == "unknown" and state.fingerprint):
         return f"host key {state.host_key}"
     if not state.reachable:
         return "away"

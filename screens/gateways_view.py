@@ -19,7 +19,7 @@ _OVER = {"ended": "", "cut": "caution", "lost": "caution", "refused": "muted", "
 
 def distrusted(row: GatewayRow) -> bool:
     """Its host key is not the one that is known: nothing is sent there."""
-    return row.host_key in DISTRUSTED or (row.reachable and row.host_key == "unknown")
+    return row.host_key in DISTRUSTED or (row.host_key == "unknown" and bool(row.fingerprint))
 
 
 def stale(row: GatewayRow, now: float, stale_s: float) -> bool:

@@ -16,7 +16,7 @@ def state_of(row: GatewayRow, now: float, stale_s: float) -> str:
     """A gateway in words: what is wrong first."""
     if not row.looked_at:
         return "not looked at yet"
-    if row.host_key in ("changed", "revoked", "expired") or (row.reachable and row.host_key == "unknown"):
+    if row.host_key in ("changed", "revoked", "expired") or (row.host_key == "unknown" and row.fingerprint):
         word = f"HOST KEY {row.host_key.upper()}"
     elif not row.reachable:
         word = "AWAY"

@@ -387,7 +387,8 @@ class Ran(Struct, frozen=True, kw_only=True):
 
 
 class GatewayState(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A fleet gateway as last looked at. `host_key`: trusted, changed, unknown, revoked, expired. `system` is whose it is."""
+    """A fleet gateway as last looked at. `host_key`: trusted, changed, unknown, revoked, expired; with one that is
+    not trusted it is not `reachable`, and `fingerprint` is what it showed. `system` is whose it is."""
 
     name: str
     host: str

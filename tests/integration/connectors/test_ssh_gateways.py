@@ -17,7 +17,9 @@ import pytest
 from connectors import ssh_link
 from connectors.ssh_commands import mark, once
 from connectors.ssh_gateways import SshConnector
+from engine.capabilities import dry
 from engine.capabilities.ports import ActionError
+from engine.capabilities.systems import conformance
 from tests.services.ssh import Keys, Sshd, Wall, running
 
 pytestmark = pytest.mark.service
@@ -58,7 +60,7 @@ async def test_a_host_that_is_not_the_one_gets_nothing(sshd: Sshd) -> None:
         assert (refused.value.error, refused.value.kind) == (error, "authentication"), refused.value.message
         assert sshd.fingerprint in refused.value.message
         state = await gateways.look("ham2")
-        assert (state.host_key, state.fingerprint) == (word, sshd.fingerprint)
+        assert (state.host_key, state.fingerprint, state.reachable) == (word, sshd.fingerprint, False)
     assert sshd.connections() == before
 
 
@@ -238,6 +240,25 @@ async def test_a_gateway_that_is_away_says_so_and_comes_back(sshd: Sshd) -> None
     finally:
         sshd.start()
     assert (await gateways.look("ham2")).reachable
+
+
+async def test_the_promises_of_the_port_are_kept(sshd: Sshd) -> None:
+    conformance.connector(SshConnector(), sshd.settings())
+    report = await conformance.check(
+        {"gateways": sshd.gateways()}, system="gateways", now=time.time, write=True, given={"gateway": "ham2"}
+    )
+    conformance.assert_kept(report)
+
+
+async def test_a_dry_run_says_what_it_would_do_and_does_nothing(sshd: Sshd, tmp_path: Path) -> None:
+    gateways, file = sshd.gateways(), tmp_path / "made"
+    (tmp_path / "source").write_text("x")
+    with dry.recording() as would:
+        with pytest.raises(dry.NotSent):
+            await gateways.run("ham2", f"touch {file}", timeout_s=5)
+        with pytest.raises(dry.NotSent):
+            await gateways.send("ham2", tmp_path / "source", str(file))
+    assert [one.method for one in would] == ["RUN", "PUT"] and f"touch {file}" in would[0].body and not file.exists()
 
 
 @pytest.mark.parametrize(
