@@ -12,7 +12,7 @@ from engine.capabilities.ports import ActionError
 from engine.capabilities.systems.conformance.promise import Bench, NotTried, clean, must, promise, refuses, sane
 from engine.capabilities.systems.ports import Decision, GatewayState
 
-HOST_KEYS = ("trusted", "changed", "unknown", "expired")
+HOST_KEYS = ("trusted", "changed", "unknown", "expired", "revoked")
 GATEWAY = {"gateway": "a gateway on which harmless commands may be run"}
 LIMIT_B = 1000
 
