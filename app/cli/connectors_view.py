@@ -65,17 +65,20 @@ def listed(page: SystemPage) -> str:
 
 
 def available(kinds: Iterable[KindView]) -> str:
+    """The kinds; what can't be loaded stands below with its reason."""
+    found = list(kinds)
     rows = [
         (
             one.kind,
             one.title,
-            ", ".join(one.capabilities) if not one.error else f"can't be loaded: {one.error}",
+            ", ".join(one.capabilities) if not one.error else "can't be loaded",
+            ", ".join(field.name for field in needed_first(one.fields) if field.required),
             "" if one.package in ("", "quarterdeck") else one.package,
-            ", ".join(field.name for field in one.fields if field.required),
         )
-        for one in kinds
+        for one in found
     ]
-    return plain.table(rows, ("kind", "system", "serves", "from", "asks for"), empty="no kind is installed")
+    text = plain.table(rows, ("kind", "system", "serves", "asks for", "from"), empty="no kind is installed")
+    return "\n".join([text, *(f"{one.kind}: {plain.clean(one.error, 600)}" for one in found if one.error)])
 
 
 def kind(one: KindView) -> str:
