@@ -15,6 +15,7 @@ What the server does, and what follows:
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -127,14 +128,19 @@ class Roundup:
     async def _issue(self, id: str) -> tuple[shapes.Issue, str]:
         if not id.isdigit():
             raise t.no_ticket(NAME, id)
-        listed = await self._http.get("/rest/data/issue", shapes.RefsAnswer, params={"id": id})
+        asked = {"@fields": FIELDS, "@verbose": "2"}
+        try:
+            listed, answer = await asyncio.gather(
+                self._http.get("/rest/data/issue", shapes.RefsAnswer, params={"id": id}),
+                self._http.get(f"/rest/data/issue/{id}", shapes.OneAnswer, params=asked),
+            )
+        except ActionError as error:
+            if error.error == "NotFound":
+                raise t.no_ticket(NAME, id) from error
+            raise
         if not listed.data.collection:
             raise t.no_ticket(NAME, id)
-        found = (
-            await self._http.get(
-                f"/rest/data/issue/{id}", shapes.OneAnswer, params={"@fields": FIELDS, "@verbose": "2"}
-            )
-        ).data
+        found = answer.data
         issue = found.attributes
         issue.id = id
         return issue, found.etag
@@ -159,8 +165,11 @@ class Roundup:
         """A message. What is written in it stays as it is, so it is fetched once."""
         if id not in self._kept:
             place = f"/rest/data/msg/{quote(id, safe='')}"
-            about = (await self._http.get(place, shapes.MessageAnswer, params={"@verbose": "2"})).data.attributes
-            text = (await self._http.get(f"{place}/content", shapes.TextAnswer)).data.data
+            whole, content = await asyncio.gather(
+                self._http.get(place, shapes.MessageAnswer, params={"@verbose": "2"}),
+                self._http.get(f"{place}/content", shapes.TextAnswer),
+            )
+            about, text = whole.data.attributes, content.data.data
             own = (about.messageid or "").strip("<>").partition("@")[0]
             author = await self._user(about.author.id) if about.author else ""
             if len(self._kept) > 5_000:
@@ -201,7 +210,7 @@ class Roundup:
         if message and (issue := await self._issue_of(message)):
             return await self.read(issue)
         if not message:
-            message = await self._post("msg", self._text(new.body or new.title, key))
+            message = await self._say(new.body or new.title, key)
         given: dict[str, Json] = {
             "title": new.title[: t.TITLE],
             "status": self._word("open"),
@@ -209,7 +218,7 @@ class Roundup:
         }
         if rank := t.back(self._priorities).get(new.priority):
             given["priority"] = rank
-        return await self.read(await self._post("issue", given))
+        return await self.read(await self._post_once("issue", given))
 
     async def update(
         self, id: str, changes: Mapping[str, str], *, version: str, key: str, in_doubt: bool = False
@@ -232,7 +241,7 @@ class Roundup:
         return await self.read(id)
 
     async def comment(self, id: str, text: str, *, key: str, in_doubt: bool = False) -> Comment:
-        message = await self._message(mark(key)) or await self._post("msg", self._text(text, key))
+        message = await self._message(mark(key)) or await self._say(text, key)
         for _ in range(3):  # somebody else's change between the two calls costs one more look, not the comment
             issue, etag = await self._issue(id)
             if any(one.id == message for one in issue.messages):
@@ -269,19 +278,25 @@ class Roundup:
         if all(one.id != file for one in issue.files):
             await self._patch(id, {"files": [*(one.id for one in issue.files), file]}, etag)
 
-    def _text(self, text: str, key: str) -> dict[str, Json]:
-        now = datetime.fromtimestamp(time.time(), UTC).strftime(_DATE)
-        return {"content": text[: t.BODY], "author": self._me, "date": now, "messageid": f"<{mark(key)}@quarterdeck>"}
+    async def _say(self, text: str, key: str) -> str:
+        """A message, which carries its mark: a second one is never needed."""
+        now = time.time()
+        given = {
+            "content": text[: t.BODY],
+            "author": self._me,
+            "date": datetime.fromtimestamp(now, UTC).strftime(_DATE),
+            "messageid": f"<{mark(key)}@quarterdeck>",
+        }
+        return (await self._http.send("POST", "/rest/data/msg", shapes.MadeAnswer, json=given, safe=False)).data.id
 
-    async def _post(self, kind: str, given: Mapping[str, Json]) -> str:
+    async def _post_once(self, kind: str, given: Mapping[str, Json]) -> str:
         """Makes one, by a link that works once."""
-        once = (
-            await self._http.send("POST", f"/rest/data/{kind}/@poe", shapes.OnceAnswer, json={}, safe=True, reads=True)
-        ).data.link
-        token = once.rpartition("/")[2]
-        if not token or "/" in token or "?" in token:
+        place = f"/rest/data/{kind}/@poe"
+        once = await self._http.send("POST", place, shapes.OnceAnswer, json={}, safe=True, reads=True)
+        token = once.data.link.rpartition("/")[2]
+        if not token or "?" in token:
             raise ActionError("BadAnswer", f"{NAME} gave no post-once link", kind="communication")
-        place = f"/rest/data/{kind}/@poe/{quote(token, safe='')}"
+        place = f"{place}/{quote(token, safe='')}"
         return (await self._http.send("POST", place, shapes.MadeAnswer, json=dict(given), safe=False)).data.id
 
     async def _patch(self, id: str, sent: Mapping[str, Json], etag: str, who: str = "") -> None:

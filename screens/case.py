@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from engine.contract.cases import CASE_OVER, CaseDetail, ProblemView
 from engine.contract.common import CommandAnswer
 from engine.contract.records import RecordEvent
-from screens import acts, case_forms, case_view, form_fields
+from screens import acts, case_forms, case_view, form_fields, ticket_view
 from screens.acts import Act, Level, Reason
 from screens.base import QScreen, Target
 from screens.cases import why_not
@@ -40,11 +40,17 @@ acts.register(
     Act("case.run", "u", "its run", target="case", help="The run that works on it", cli="qd runs show RUN", order=16),
     Act("case.trace", "h", "thread", target="case", help="What led here, and what came of it", cli="qd trace {id}", order=18),
     Act("case.robot", "r", "robot", target="case", help="The robot in the fleet", cli="qd fleet show ROBOT", order=17),
+    Act("case.ticket", "J", "ticket", target="case", help="Its ticket elsewhere: both sides of every field", cli="qd tickets show {id}", order=19),
+    Act("case.settle", "S", "settle", target="case", help="Choose where case and ticket disagree; nothing is overwritten before", cli="qd tickets resolve LINK --priority ours", order=20),
+    Act("case.compare", "G", "compare now", target="case", help="Bring case and ticket together now", cli="qd tickets sync LINK", order=21),
+    Act("case.newticket", "N", "open ticket", target="case", level=Level.SAFE, command="ticket.open", help="Open a ticket for it elsewhere", cli="qd tickets open {id}", order=0),
     Act("case.watch", "W", "watch again", target="case", level=Level.SAFE, command="case.watch", help="Its run ended before it: have its clocks and its return looked after again", cli="qd cases watch {id}", order=0),
     Act("case.reopen", "O", "reopen", target="case", help="The repair does not hold", cli="qd cases reopen {id} REASON", order=0),
     Act("case.merge", "M", "duplicate of", target="case", help="It is the same fault of this robot as another case", cli="qd cases merge {id} INTO", order=0),
     Act("case.cancel", "X", "cancel", target="case", help="There is nothing to do, and why", cli="qd cases cancel {id} REASON", order=0),
 )  # fmt: skip
+
+acts.register(Act("ticket.sync", "", "compare now", target="ticket", level=Level.SAFE, command="ticket.sync", help="Bring case and ticket together now", cli="qd tickets sync {id}", order=0))  # fmt: skip
 
 ON_OPEN = frozenset(
     ["claim", "start", "hold", "step", "code", "check", "escalate", "takeout", "weigh", "problem", "merge", "cancel"]
@@ -74,6 +80,10 @@ class CaseScreen(QScreen):
         "case.run",
         "case.robot",
         "case.trace",
+        "case.ticket",
+        "case.settle",
+        "case.compare",
+        "case.newticket",
         "case.watch",
         "case.reopen",
         "case.merge",
@@ -114,7 +124,9 @@ class CaseScreen(QScreen):
         if self.detail is None:
             return
         run = self.detail.case.run
-        if delta is None or (KIND, self.case) in delta.records or run in delta.runs or delta.gates:
+        ours = delta is not None and (KIND, self.case) in delta.records
+        tickets = delta is not None and any(kind in ("ticket_link", "ticket_page") for kind, _ in delta.records)
+        if delta is None or ours or tickets or run in delta.runs or delta.gates:
             self.refetch()
 
     def each_second(self) -> None:
@@ -135,6 +147,8 @@ class CaseScreen(QScreen):
             page.show(case_view.comparison(self.detail, now, cells))
         elif self.view == "bundle":
             page.show(case_view.bundle(self.detail, cells))
+        elif self.view == "ticket":
+            page.show(ticket_view.sides(self.detail, now, cells))
         elif self.view == "history":
             page.show(case_view.history(self._history, now))
         else:
@@ -147,7 +161,12 @@ class CaseScreen(QScreen):
             return [("Loading \u2026", "muted")]
         case = detail.case
         if self.view != "overview":
-            word = {"same": "Same build elsewhere", "bundle": "Context bundle", "history": "Timeline"}[self.view]
+            word = {
+                "same": "Same build elsewhere",
+                "bundle": "Context bundle",
+                "history": "Timeline",
+                "ticket": "Ticket",
+            }[self.view]
             return [(f"{case.id} \u00b7 {word}", "strong"), ("  Esc back to the case", "muted")]
         if case.state in CASE_OVER:
             return [f"{case.id} is over: {case.state}."]
@@ -199,6 +218,8 @@ class CaseScreen(QScreen):
             return reason
         if name == "watch" and not case_view.unwatched(case):
             return Reason("its run looks after it")
+        if reason := self._no_ticket(name, detail):
+            return reason
         if name == "step" and not detail.runbook:
             return Reason("it has no runbook")
         if name == "code" and case.state in ("resolved", "verifying"):
@@ -207,6 +228,21 @@ class CaseScreen(QScreen):
             return Reason("the checklist is for what was repaired")
         if name == "reopen" and case.state not in ("resolved", "verifying"):
             return Reason(f"it is {case.state.replace('_', ' ')}: only a repair that does not hold is reopened")
+        return None
+
+    def _no_ticket(self, name: str, detail: CaseDetail) -> Reason | None:
+        """Why a key about its ticket does nothing now."""
+        ticket = ticket_view.first(detail)
+        if name == "newticket":
+            if ticket is not None:
+                return Reason(f"it has {ticket.link.system}/{ticket.link.ticket}", "J shows it")
+            if not detail.ticket_system:
+                return Reason("no ticket system is connected", "qd connectors add")
+            return Reason(f"it is {detail.case.state}") if detail.case.state in CASE_OVER else None
+        if name in ("settle", "compare") and ticket is None:
+            return Reason("it has no ticket", "N opens one" if detail.ticket_system else "")
+        if name == "settle" and ticket is not None and not ticket.link.conflicts:
+            return Reason("case and ticket agree")
         return None
 
     def done(self, act: Act, answer: CommandAnswer) -> None:
@@ -311,6 +347,22 @@ class CaseScreen(QScreen):
 
     def act_case_history(self) -> None:
         self._turn("history")
+
+    def act_case_ticket(self) -> None:
+        self._turn("ticket")
+
+    def act_case_settle(self) -> None:
+        ticket = ticket_view.first(self.detail) if self.detail is not None else None
+        if ticket is not None:
+            self.console.ask_form(case_forms.settling(self.client, ticket, self._again))
+
+    def act_case_compare(self) -> None:
+        ticket = ticket_view.first(self.detail) if self.detail is not None else None
+        if ticket is not None:
+            self.run_worker(
+                self.carry_out(acts.act("ticket.sync"), Target("ticket", ticket.link.id, ticket.link.ticket)),
+                group="command", exit_on_error=False,
+            )  # fmt: skip
 
     def act_case_gate(self) -> None:
         if self.detail is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from engine.contract.cases import CASE_OVER, HOLD_REASONS, CaseDetail, CaseView
 from engine.contract.client import Client
 from engine.contract.common import CommandAnswer
+from engine.contract.tickets import TicketConflict, TicketDetail
 from screens.form import FormField, FormScreen, sending
 from screens.layout import Line
 
@@ -206,6 +207,31 @@ def asking(
 ) -> FormScreen:
     """One thing to fill in: a note, a reason, a problem, another case."""
     return FormScreen(title, (field,), sending(client, verb, case.id), f"{verb} {case.id}", verb=word, done=done)
+
+
+def settling(client: Client, ticket: TicketDetail, done: Done) -> FormScreen:
+    """Whose value stands, for each field about which case and ticket disagree. Nothing is chosen beforehand."""
+    link = ticket.link
+
+    def field(one: TicketConflict) -> FormField:
+        choices = (("ours", f"here: {one.ours or 'none'}"), ("theirs", f"there: {one.theirs or 'none'}"))
+        return FormField(
+            one.field, one.field.capitalize(), kind="choice", choices=choices, hint=one.why or "both changed"
+        )
+
+    def notes(found: Mapping[str, Any]) -> list[Line]:
+        said: list[Line] = []
+        for one in link.conflicts:
+            if found.get(one.field) == "ours":
+                said.append([(f"{link.ticket}: {one.field} becomes {one.ours or 'none'} there", "caution")])
+            elif found.get(one.field) == "theirs":
+                said.append([(f"{link.case}: {one.field} becomes {one.theirs or 'none'} here", "caution")])
+        return said
+
+    title = f"{link.case} and {link.system}/{link.ticket} disagree"
+    fields = tuple(field(one) for one in link.conflicts)
+    send = sending(client, "ticket.resolve", link.id)
+    return FormScreen(title, fields, send, f"ticket.resolve {link.id}", verb="Settle", notes=notes, done=done)
 
 
 def _found_by(source: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.contract.cases import CASE_OVER, UNWATCHED, CaseDetail, CaseView, Clock, QueueLine
 from engine.contract.records import RecordEvent
-from screens import figures, layout
+from screens import figures, layout, ticket_view
 from screens.layout import Line
 from screens.model import age, coarse
 from screens.widgets.parts import Part
@@ -308,6 +308,7 @@ def coding(detail: CaseDetail) -> list[Line]:
 def facts(detail: CaseDetail, now: float, as_of: float, cells: int, *, whole: bool = True) -> list[Line]:
     """The case on one page; not `whole`: the summary beside a list."""
     lines: list[Line] = [*heading(detail, cells), clocks(detail, now, as_of), *build(detail), *known(detail, now)]
+    lines += ticket_view.line(detail, now)
     lines += runbook(detail, whole=False)
     lines += coding(detail) if whole else []
     lines += needs(detail, now)

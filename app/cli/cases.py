@@ -42,11 +42,12 @@ def ls(session: Session, *, queue: str, text: str, mine: bool, with_over: bool) 
             one.case.state,
             _clock(one.clock),
             one.case.assignee or "-",
+            one.ticket + (" !" if one.disagree else "") or "-",
             one.gate,
         )
         for one in found.rows
     ]
-    heads = ("case", "P", "robot", "symptom", "state", "clock", "who", "gate")
+    heads = ("case", "P", "robot", "symptom", "state", "clock", "who", "ticket", "gate")
     counts = "  ".join(f"{name} {count}" for name, count in found.counts.items())
     said = f"{counts}  breach in <{found.soon_s / 60:.0f} min: {found.breaching}\n" if counts else ""
     session.show(found, lambda: said + plain.table(rows, heads, empty="no case is open: qd cases open ROBOT SYMPTOM"))
@@ -102,6 +103,15 @@ def _detail(detail: CaseDetail, bundle: bool) -> str:
             f"to verify: {detail.need_hours:g} robot-h or {detail.need_tasks:g} tasks without the fault{second}"
         )
         lines += [f"to resolve, code: {', '.join(detail.missing)}"] if detail.missing else []
+    for one in detail.tickets:
+        about = ", ".join(each.field for each in one.link.conflicts)
+        said = (
+            f"disagrees about {about}: qd tickets show {one.link.id}"
+            if about
+            else one.link.error or one.link.their_state
+        )
+        lines.append(f"ticket {one.link.system}/{one.link.ticket or '-'}  {one.link.state}  {said}  {one.link.url}")
+    lines += [f"page {one.system}: {one.state}" for one in detail.pages]
     lines += [f"open question: qd gates show {detail.gate}"] if detail.gate else []
     text = "\n".join(plain.clean(line, 1000) for line in lines)
     if detail.runbook:

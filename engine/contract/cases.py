@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from engine.contract.common import Json, View
 from engine.contract.records import RecordView
+from engine.contract.tickets import TicketDetail, TicketPage
 
 CASE_STATES = (
     "new",
@@ -267,6 +268,11 @@ class CaseDetail(View, frozen=True, kw_only=True):
     codes: dict[str, tuple[str, ...]] = {}
     levels: tuple[str, ...] = ()
     on_call: dict[str, str] = {}
+    tickets: tuple[TicketDetail, ...] = ()
+    """Tickets elsewhere; those that are kept in step first."""
+    pages: tuple[TicketPage, ...] = ()
+    ticket_system: str = ""
+    """Where a ticket for it would be opened; empty: no ticket system is connected."""
 
 
 class QueueLine(View, frozen=True, kw_only=True):
@@ -275,6 +281,10 @@ class QueueLine(View, frozen=True, kw_only=True):
     case: CaseView
     clock: Clock | None = None
     gate: str = ""
+    ticket: str = ""
+    """Its ticket elsewhere, `system/number`."""
+    disagree: tuple[str, ...] = ()
+    """Fields about which case and ticket disagree."""
 
 
 class CaseQueue(View, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from engine.capabilities.cases import clocks
 from engine.capabilities.cases.entities import missing
 from engine.capabilities.cases.returning import four_eyes
 from engine.capabilities.reads import Look, Read
+from engine.capabilities.tickets import reads as tickets
 from engine.capabilities.vault import VaultError
 from engine.contract.cases import (
     CASE_OVER,
@@ -46,7 +47,15 @@ def _queue(look: Look, at: dict[str, str], query: dict[str, str]) -> CaseQueue:
         found = [one for one in found if one.assignee == look.person or look.person in one.technicians]
     live = [one for one in found if one.state not in CASE_OVER]
     gates = _gates(look)
-    lines = [QueueLine(case=one, clock=clocks.matters(one, policy, now), gate=gates.get(one.run, "")) for one in found]
+    elsewhere = tickets.of_cases(look)
+    lines = [
+        QueueLine(
+            case=one, clock=clocks.matters(one, policy, now), gate=gates.get(one.run, ""),
+            ticket=elsewhere[one.id][0] if one.id in elsewhere else "",
+            disagree=elsewhere[one.id][1] if one.id in elsewhere else (),
+        )
+        for one in found
+    ]  # fmt: skip
     soon = 1800.0
     breaching = sum(
         line.clock is not None and line.clock.state == "running" and line.clock.left_s < soon for line in lines
@@ -107,6 +116,9 @@ def _detail(look: Look, at: dict[str, str], query: dict[str, str]) -> CaseDetail
         codes={name: tuple(values) for name, values in policy["codes"].items()},
         levels=tuple(policy["levels"]),
         on_call={str(k): str(v) for k, v in policy["on_call"].items()},
+        tickets=(elsewhere := tickets.of_case(look, case.id)).tickets,
+        pages=elsewhere.pages,
+        ticket_system=tickets.system(look),
     )  # fmt: skip
 
 

@@ -8,7 +8,15 @@ from typing import Any
 from engine.capabilities.reads import Look, Read
 from engine.capabilities.tickets import casework
 from engine.contract.cases import CaseView
-from engine.contract.tickets import TICKET_FIELDS, CaseTickets, TicketDetail, TicketLink, TicketPage, TicketSide
+from engine.contract.tickets import (
+    LINK_OVER,
+    TICKET_FIELDS,
+    CaseTickets,
+    TicketDetail,
+    TicketLink,
+    TicketPage,
+    TicketSide,
+)
 
 Json = Any
 PACK = "tickets"
@@ -49,13 +57,34 @@ def _one(look: Look, at: dict[str, str], query: dict[str, str]) -> TicketDetail 
     return detail(look, link) if link is not None else None
 
 
-def _of_case(look: Look, at: dict[str, str], query: dict[str, str]) -> CaseTickets | None:
-    if look.get("case", at["case"]) is None:
-        return None
-    links = look.find("ticket_link", where={"case": at["case"]}, limit=20)
-    pages: list[TicketPage] = look.find("ticket_page", where={"case": at["case"]}, limit=20)
-    shown = sorted(links, key=lambda one: one.state in ("unlinked", "gone"))
+def of_case(look: Look, case: str) -> CaseTickets:
+    """Tickets and pages of a case; those that are kept in step first."""
+    links = look.find("ticket_link", where={"case": case}, limit=20)
+    pages: list[TicketPage] = look.find("ticket_page", where={"case": case}, limit=20)
+    shown = sorted(links, key=lambda one: one.state in LINK_OVER)
     return CaseTickets(tickets=tuple(detail(look, one) for one in shown), pages=tuple(pages), as_of=look.now())
+
+
+def of_cases(look: Look) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Case -> its ticket and the fields about which both disagree, for every ticket that is kept in step."""
+    states = ("opening", "synced", "conflict", "failing")
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for one in look.find("ticket_link", state=states, limit=2_000, order="created_at"):
+        said = f"{one.system}/{one.ticket}" if one.ticket else f"{one.system}/\u2026"
+        found[one.case] = (said, tuple(each.field for each in one.conflicts))
+    return found
+
+
+def system(look: Look) -> str:
+    """The system a ticket would be opened in; empty when none is connected."""
+    systems = look.ports.get("systems")
+    if systems is None:
+        return ""
+    return str(look.policy(PACK)["system"] or systems.connections.first("tickets"))
+
+
+def _of_case(look: Look, at: dict[str, str], query: dict[str, str]) -> CaseTickets | None:
+    return of_case(look, at["case"]) if look.get("case", at["case"]) is not None else None
 
 
 READS = (

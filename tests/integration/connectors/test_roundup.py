@@ -163,17 +163,17 @@ async def test_issues_are_listed_in_pages_then_only_what_changed(
 async def test_an_unanswered_write_is_in_doubt_and_then_found(
     roundup: RoundupServer, tickets: Roundup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = tickets._post
-
-    async def cut(kind: str, given: Any) -> str:
-        await made(kind, given)
-        raise InDoubt("Unanswered", "the line went dead", kind="unknown")
-
     before = roundup.count()
-    for step in ("msg", "issue"):
-        monkeypatch.setattr(tickets, "_post", lambda kind, given, at=step: (cut if kind == at else made)(kind, given))
+    for step in ("_say", "_post_once"):
+        made = getattr(tickets, step)
+
+        async def cut(*given: Any, made: Any = made) -> str:
+            await made(*given)
+            raise InDoubt("Unanswered", "the line went dead", kind="unknown")
+
+        monkeypatch.setattr(tickets, step, cut)
         with pytest.raises(InDoubt):
             await tickets.open(NewTicket(title="dark", body="b"), key="dark")
-    monkeypatch.setattr(tickets, "_post", made)
+        monkeypatch.setattr(tickets, step, made)
     await tickets.open(NewTicket(title="dark", body="b"), key="dark", in_doubt=True)
     assert roundup.count() == before + 1 and roundup.count("msg", messageid=mark("dark")) == 1
