@@ -47,8 +47,11 @@ class Foresight:
             Selector(selector)
             missing = [name for name in ("updates", "fleet") if name not in self._ports]
             if missing:
+                absent = getattr(self._ports, "absent", None)
+                if absent is not None and (why := absent(missing[0])).error == "Suspended":
+                    return Impossible("", why.message)
                 needed = " and ".join(missing)
-                return Impossible("", f"no {needed} is configured here: name it under connectors: in quarterdeck.yaml")
+                return Impossible("", f"no {needed} is configured here: add a system that serves it (qd connectors add)")
             updates: Updates = self._ports["updates"]
             fleet: Fleet = self._ports["fleet"]
             async with asyncio.timeout(PATIENCE_S):
