@@ -51,7 +51,9 @@ class Foresight:
                 if absent is not None and (why := absent(missing[0])).error == "Suspended":
                     return Impossible("", why.message)
                 needed = " and ".join(missing)
-                return Impossible("", f"no {needed} is configured here: add a system that serves it (qd connectors add)")
+                return Impossible(
+                    "", f"no {needed} is configured here: add a system that serves it (qd connectors add)"
+                )
             updates: Updates = self._ports["updates"]
             fleet: Fleet = self._ports["fleet"]
             async with asyncio.timeout(PATIENCE_S):
