@@ -277,8 +277,8 @@ class AppriseConnector:
     kind = "apprise"
     title = "People (Slack, Teams, e-mail and others)"
     docs = (
-        "Apprise 1.9 to 2.x, whose plug-ins speak the services' own APIs. Tested against a receiver of its JSON and form "
-        "plug-ins and a real SMTP server; the hosted services were not called."
+        "Apprise 1.9 to 2.x, whose plug-ins speak the services' own APIs. Tested against receivers of its JSON plug-in "
+        "and of SMTP on this machine; the hosted services (Slack, Teams and others) were not called."
     )
     capabilities = ("notify",)
     needs: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from engine.api.config import Settings
 from engine.api.server import SocketError
@@ -22,6 +24,35 @@ Json = Any
 log = logging.getLogger("quarterdeck.webhooks")
 
 
+HEAD_S = 10.0
+"""Seconds a connection may go without a request that has begun: one that drips its headers holds a place for no longer."""
+
+
+class Impatient(H11Protocol):
+    """HTTP as ever, and whoever says nothing whole for a while is hung up on."""
+
+    _heard: object = None
+    _look: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._look = self.loop.call_later(HEAD_S, self._still_there)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._look is not None:
+            self._look.cancel()
+        super().connection_lost(exc)
+
+    def _still_there(self) -> None:
+        """Bodies have a limit of their own (`Webhooks`): here counts whether a request began since the last look."""
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if not busy and self.cycle is self._heard:
+            self.transport.close()
+            return
+        self._heard = self.cycle
+        self._look = self.loop.call_later(HEAD_S, self._still_there)
+
+
 class HookServer(uvicorn.Server):
     """It ends when `stopping` says so, and leaves signals to the engine."""
 
@@ -29,6 +60,7 @@ class HookServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=Impatient,
                 ws="none",
                 lifespan="off",
                 proxy_headers=False,

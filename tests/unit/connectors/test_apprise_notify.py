@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import email.policy
 import io
 import json
 import logging
@@ -118,6 +119,63 @@ async def test_a_no_is_told_apart_from_perhaps(service: Service, mode: str, erro
     service.mode = "ok"
     await port.tell("ops", NOTICE, key="k1")
     assert len(service.got) == (1 if error == "Unanswered" else 2), "what was perhaps sent is not sent again"
+
+
+class Mail(threading.Thread):
+    """As much of SMTP (RFC 5321) as a client needs to hand over one message."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self.said: list[str] = []
+
+    def run(self) -> None:
+        client, _ = self.sock.accept()
+        with client, client.makefile("rwb") as wire:
+
+            def say(text: str) -> None:
+                wire.write(text.encode() + b"\r\n")
+                wire.flush()
+
+            say("220 mail.test ESMTP")
+            data = False
+            for raw in wire:
+                line = raw.decode().rstrip()
+                self.said.append(line)
+                if data:
+                    if line == ".":
+                        data = False
+                        say("250 taken")
+                    continue
+                word = line[:4].upper()
+                if word == "DATA":
+                    data = True
+                say(
+                    {
+                        "DATA": "354 go on",
+                        "QUIT": "221 bye",
+                        "AUTH": "235 ok",
+                        "EHLO": "250-mail.test\r\n250 AUTH PLAIN",
+                    }.get(word, "250 ok")
+                )
+                if word == "QUIT":
+                    return
+
+
+async def test_mail_is_a_channel_too() -> None:
+    mail = Mail()
+    mail.start()
+    port = notify(
+        f"mailto://user:T0KEN@127.0.0.1:{mail.port}?from=qd@site.test&to=ops@site.test&mode=insecure&format=text"
+    )
+    await port.tell("ops", NOTICE, key="k1")
+    start = mail.said.index("DATA" if "DATA" in mail.said else "data") + 1
+    message = email.message_from_string("\n".join(mail.said[start:]), policy=email.policy.default)
+    assert "rcpt to:<ops@site.test>" in "\n".join(mail.said).lower()
+    assert message["subject"] == "A decision is asked"
+    assert "qd gates show run-1.7" in message.get_content()
+    mail.sock.close()
 
 
 async def test_nobody_listens() -> None:

@@ -8,6 +8,8 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +19,10 @@ import httpx
 import msgspec
 import pytest
 
-from engine.api.config import SettingsError, WebhookSettings, load
+from engine.api import listening
+from engine.api.config import Settings, SettingsError, TlsSettings, WebhookSettings, load
+from engine.api.listening import hook_server
+from engine.api.server import SocketError
 from engine.api.webhooks import Webhooks
 from engine.capabilities import subjects
 from engine.capabilities.events.rules import Limits
@@ -27,6 +32,7 @@ from engine.capabilities.ports import ActionError
 from engine.capabilities.systems.ports import BadDelivery, BadSignature, Incoming
 from engine.core.definition import Trigger
 from engine.store.errors import StoreReadOnly
+from tests.integration.connectors.certificates import Authority
 from tests.unit.hosts.conftest import World, action_step, workflow
 
 SECRET = "quite secret"
@@ -401,3 +407,50 @@ def test_another_address_is_served_when_the_settings_say_how(tmp_path: Path) -> 
     assert load(file).webhook_address == "0.0.0.0"
     file.write_text("webhook_port: 8790\nwebhook_address: '::'\nwebhook_tls: {certificate: hook.pem, key: hook.key}\n")
     assert load(file).webhook_tls is not None
+
+
+async def test_the_listener_speaks_tls_and_hangs_up_on_who_says_nothing_whole(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "HEAD_S", 0.3)
+    host = await opened(world)
+    authority = Authority(tmp_path)
+    authority.server()
+    (chain,) = (each for each in tmp_path.glob("*.pem") if each.name != "authority.pem")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = Settings(
+        webhooks={"shop": WebhookSettings(secret="shop-hook")},
+        webhook_port=port,
+        webhook_tls=TlsSettings(certificate=chain.name, key="server.key"),
+    )
+    found, ending = sources(), asyncio.Event()
+    made = hook_server(
+        settings, tmp_path, found, host, host.keeper.for_asker,
+        events=Limits.of({}), pack={}, receivers=dict, stopping=ending.is_set,
+    )  # fmt: skip
+    assert made is not None and found.address == f"https://127.0.0.1:{port}"
+    server, sock = made
+    task = asyncio.create_task(server.serve(sockets=[sock]))
+    await world.when(lambda: server.started)
+    async with httpx.AsyncClient(verify=ssl.create_default_context(cafile=authority.file), trust_env=False) as client:
+        answer = await client.post(
+            f"https://127.0.0.1:{port}/hooks/shop", json={"n": 1}, headers={"authorization": f"Bearer {SECRET}"}
+        )
+    assert answer.status_code == 202
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", port, ssl=ssl.create_default_context(cafile=authority.file)
+    )
+    began = time.monotonic()
+    writer.write(b"POST /hooks/shop HTTP/1.1\r\n")  # and no more of it
+    assert await asyncio.wait_for(reader.read(), 5) == b"" and time.monotonic() - began < 3
+    writer.close()
+    ending.set()
+    await asyncio.wait_for(task, 10)
+    absent = msgspec.structs.replace(settings, webhook_tls=TlsSettings(certificate="gone.pem", key="server.key"))
+    with pytest.raises(SocketError, match="is not there"):
+        hook_server(
+            absent, tmp_path, found, host, host.keeper.for_asker,
+            events=Limits.of({}), pack={}, receivers=dict, stopping=ending.is_set,
+        )  # fmt: skip
