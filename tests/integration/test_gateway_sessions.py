@@ -274,6 +274,81 @@ def test_an_engine_that_is_killed_leaves_the_recording_and_the_next_one_keeps_it
     assert not list((site.home / "state").glob("sessions/*.cast"))
 
 
+WORKFLOW = """
+quarterdeck: 1
+workflow: gateway-check
+version: 1
+title: Look and act on a gateway
+inputs:
+  file: {type: string, required: true}
+  more: {type: string, default: "true"}
+defaults: {retry: {attempts: 6, first: 1s, factor: 2, cap: 3s}}
+steps:
+  act:
+    action: gateway.run
+    effect: once
+    key: run.id + "/act"
+    with:
+      gateway: ham2
+      command: "echo x >>{file}; eval {more}; echo done"
+      args: {file: "${inputs.file}", more: "${inputs.more}"}
+      ok: [0]
+  take:
+    action: gateway.fetch
+    with: {gateway: ham2, path: "${inputs.file}", media: text/plain}
+"""
+
+
+def _run(site: Site, file: Path, more: str = "true") -> str:
+    definition = site.home / "gateway-check.yaml"
+    definition.write_text(WORKFLOW, "utf-8")
+    site.json("workflows", "register", str(definition))
+    words = (
+        "runs",
+        "start",
+        "gateway-check",
+        "--input",
+        f"file={json.dumps(str(file))}",
+        "--input",
+        f"more={json.dumps(more)}",
+    )
+    return str(site.json(*words)["target"])
+
+
+def _finished(site: Site, run: str, seconds: float = 60) -> dict[str, Any]:
+    def over() -> dict[str, Any] | None:
+        found = site.json("runs", "show", run)
+        return found if found["run"]["status"] not in ("running", "waiting", "pending") else None
+
+    return dict(until(over, seconds))
+
+
+def test_the_engine_is_killed_by_the_command_it_asked_for_and_it_ran_once(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "effects"
+    run = _run(site, file, f"kill -9 {site.json('engine', 'status')['pid']}; sleep 1")
+    until(file.exists)
+    until(lambda: site.run("engine", "start").returncode == 0)
+    done = _finished(site, run)
+    assert done["run"]["status"] == "completed", done
+    assert file.read_text() == "x\n"
+
+
+def test_a_gateway_that_is_away_is_waited_for_and_the_run_says_so(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "effects"
+    site.sshd.stop()
+    try:
+        run = _run(site, file)
+        waiting = until(
+            lambda: [one for one in site.json("runs", "explain", run) if "can't be reached" in json.dumps(one)]
+        )
+        assert waiting and not file.exists()
+    finally:
+        site.sshd.start()
+    done = _finished(site, run)
+    assert done["run"]["status"] == "completed" and file.read_text() == "x\n"
+    assert all(step.get("attempt", 1) == 1 for step in done["steps"])  # to be away is no attempt
+
+
 def _rss(pid: int) -> int:
     text = Path(f"/proc/{pid}/status").read_text("utf-8")
     return int(re.search(r"VmRSS:\s+(\d+)", text).group(1))  # type: ignore[union-attr]

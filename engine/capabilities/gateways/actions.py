@@ -16,17 +16,24 @@ from typing import Any
 import msgspec
 
 from engine.capabilities.gateways.opening import PORT
-from engine.capabilities.ports import Action, ActionError, Context, InDoubt, Json, Param, optional
+from engine.capabilities.ports import Action, ActionError, Context, Deferred, InDoubt, Json, Param, optional
 from engine.capabilities.systems.ports import Ran
 
 Input = dict[str, Json]
 SHOWN = 16_384
 """Characters of output that go into a step's result; all of it is kept as evidence when it is more."""
+ASK_AGAIN_S = 5.0
 _FILE = 256 * 1024 * 1024
 
 
 def _port(context: Context, given: Input) -> Any:
     return context.port(f"{PORT}@{given['system']}" if given.get("system") else PORT)
+
+
+def _unless_away(error: ActionError) -> None:
+    """A gateway that can't be reached is waited for: it spends no attempt, and the step's own limit ends it."""
+    if error.error == "Unreachable":
+        raise Deferred(error.message, ASK_AGAIN_S) from error
 
 
 def _line(command: str, args: Json) -> str:
@@ -50,6 +57,7 @@ async def run(context: Context, given: Input) -> Json:
     try:
         done: Ran = await _port(context, given).run(gateway, line, timeout_s=limit, key=context.key)
     except ActionError as error:
+        _unless_away(error)
         if error.error == "Timeout":
             raise ActionError("GatewayTimeout", error.message, kind="timeout", retryable=False) from error
         raise
@@ -82,7 +90,11 @@ async def fetch(context: Context, given: Input) -> Json:
     limit = int(given.get("limit_b") or _FILE)
     with tempfile.TemporaryDirectory(prefix="qd-fetch-") as folder:
         local = Path(folder) / "file"
-        size = await _port(context, given).fetch(gateway, path, local, limit_b=limit)
+        try:
+            size = await _port(context, given).fetch(gateway, path, local, limit_b=limit)
+        except ActionError as error:
+            _unless_away(error)
+            raise
         name = f"{gateway}-{Path(path).name}"[:120]
         kept = await asyncio.to_thread(
             lambda: context.vault.put_file(
