@@ -103,8 +103,17 @@ class EngineRoom:
         return answer.json()
 
     async def run_of(self, action: str, given: Mapping[str, Any], *, timeout: str = "120s") -> str:
-        """Registers a workflow of this one action, as anybody could write it, and starts it. The workflow's name: the
-        engine may die before it can tell the run's."""
+        """Starts a workflow of this one action. The workflow's name: the engine may die before it can tell the run's."""
+        name = await self.workflow_of(action, given, timeout=timeout)
+        await self.begin(name)
+        return name
+
+    async def begin(self, name: str) -> None:
+        with contextlib.suppress(httpx.TransportError):
+            await self.command("run.start", name, inputs={})
+
+    async def workflow_of(self, action: str, given: Mapping[str, Any], *, timeout: str = "120s") -> str:
+        """Registers a workflow of this one action, as anybody could write it; its name."""
         name = f"only-{action.replace('.', '-').replace('_', '-')}-{uuid.uuid4().hex[:10]}"
         step = {
             "action": action,
@@ -120,14 +129,14 @@ class EngineRoom:
             "steps": {"act": step},
         }  # fmt: skip
         await self.command("workflow.register", text=msgspec.yaml.encode(text).decode())
-        with contextlib.suppress(httpx.TransportError):
-            await self.command("run.start", name, inputs={})
         return name
 
     async def show(self, name: str) -> dict[str, Any]:
         """The run of a workflow as it is now; empty while nobody can tell."""
         with contextlib.suppress(httpx.HTTPError):
-            for row in (await self.get("/v1/runs", workflow=name))["rows"]:
+            found = await self.get("/v1/runs", workflow=name)
+            assert "rows" in found, found
+            for row in found["rows"]:
                 if row["workflow"] == name:
                     return dict(await self.get(f"/v1/runs/{row['id']}"))
         return {}

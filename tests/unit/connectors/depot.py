@@ -27,6 +27,7 @@ class Depot:
         self.chargers = [{"id": i, "label": f"Charger {i}\x1b[2J", "mode": "idle", "power": {"kw": 22}} for i in (1, 2)]
         self.lose, self.deaf, self.clock = 0, False, 1.6e9
         self.seen: list[tuple[str, str]] = []
+        self.writes: list[str] = []
         self.app = Starlette(
             routes=[
                 Route("/api/about", self.about),
@@ -50,7 +51,8 @@ class Depot:
             return JSONResponse({"error": "who?"}, 401)
         return None if request.headers.get("x-depot-api") == "2" else JSONResponse({"error": "which API?"}, 400)
 
-    def _lost(self) -> Response | None:
+    def _lost(self, what: str) -> Response | None:
+        self.writes.append(what)
         if self.lose > 0:
             self.lose -= 1
             return Response("upstream", 502)
@@ -69,7 +71,7 @@ class Depot:
                 **sent, "number": id, "status": "new", "revision": 1, "changed": self.clock, "owner": None,
                 "links": {"page": f"https://depot.example/{id}"},
             }  # fmt: skip
-            return self._lost() or JSONResponse({"ticket": self.tickets[id]}, 201)
+            return self._lost("create") or JSONResponse({"ticket": self.tickets[id]}, 201)
         query = request.query_params
         found = list(self.tickets.values())
         if "tag" in query and not self.deaf:
@@ -92,7 +94,7 @@ class Depot:
                 return JSONResponse({"error": "changed"}, 412)
             found |= await request.json()
             self._touch(found)
-            if (lost := self._lost()) is not None:
+            if (lost := self._lost("update")) is not None:
                 return lost
         return JSONResponse({"ticket": found})
 
@@ -104,13 +106,13 @@ class Depot:
         found = self.tickets[request.path_params["id"]]
         found["status"] = (await request.json())["status"]
         self._touch(found)
-        return self._lost() or Response(status_code=204)
+        return self._lost("move") or Response(status_code=204)
 
     async def talk(self, request: Request) -> Response:
         said = self.comments.setdefault(request.path_params["id"], [])
         if request.method == "POST":
             said.append({"id": len(said) + 1, "by": "qd", "at": self.clock, **await request.json()})
-            return self._lost() or JSONResponse({}, 201)
+            return self._lost("comment") or JSONResponse({}, 201)
         return JSONResponse({"comments": said})
 
     async def attached(self, request: Request) -> Response:
@@ -120,14 +122,14 @@ class Depot:
             (upload,) = email.message_from_bytes(head + await request.body()).get_payload()
             digest = hashlib.sha256(upload.get_payload(decode=True)).hexdigest()
             kept.append({"name": upload.get_filename(), "digest": digest})
-            return self._lost() or JSONResponse({}, 201)
+            return self._lost("attach") or JSONResponse({}, 201)
         return JSONResponse({"files": kept})
 
     async def note(self, request: Request) -> Response:
         self._wrong(request)
         sent = {"board": request.path_params["board"], **await request.json()}
         self.notes.setdefault(request.headers.get("idempotency-key", str(len(self.notes))), sent)
-        return self._lost() or JSONResponse({}, 201)
+        return self._lost("note") or JSONResponse({}, 201)
 
     async def alarms(self, request: Request) -> Response:
         rows = [
@@ -140,7 +142,7 @@ class Depot:
         if request.method == "POST":
             id = f"m{len(self.mutes) + 1}"
             self.mutes[id] = {"id": id, "state": "active", **await request.json()}
-            return self._lost() or JSONResponse({}, 201)
+            return self._lost("mute") or JSONResponse({}, 201)
         return JSONResponse(list(self.mutes.values()))
 
     async def unmute(self, request: Request) -> Response:
