@@ -32,6 +32,8 @@ Json = Any
 Secret = Callable[[str], str]
 log = logging.getLogger("quarterdeck.webhooks")
 ID_HEADERS = ("webhook-id", "x-github-delivery", "x-gitlab-event-uuid", "x-request-id", "idempotency-key")
+PROVEN_IDS = {"standard": ("webhook-id",), "mlflow": ("x-mlflow-delivery-id",), "hmac": (), "pagerduty": ()}
+"""Headers that are part of what is signed, where there is a signature; a repeat is told by the body where there are none."""
 STRUCTURED = "application/cloudevents+json"
 MARK = "{secret}"
 """Stands for the secret in the headers of a delivery that is kept."""
@@ -168,7 +170,7 @@ class Sources:
             except BadDelivery as error:
                 raise Quarantine(str(error), secret) from error
             try:
-                return [self.read(source.name, headers, body)], secret
+                return [self.read(source, headers, body)], secret
             except BadEvent as error:
                 raise Quarantine(str(error), secret) from error
         raise wrong or BadSignature("not proven")
@@ -177,7 +179,7 @@ class Sources:
         """Reads a kept delivery once more, as at the time it came. Raises BadSignature, BadDelivery."""
         if source.receiver is None:
             try:
-                return [self.read(source.name, headers, body)]
+                return [self.read(source, headers, body)]
             except BadEvent as error:
                 raise BadDelivery(str(error)) from error
         wrong: BadSignature | None = None
@@ -188,9 +190,11 @@ class Sources:
                 wrong = error
         raise wrong or BadSignature("there is no secret to prove it with")
 
-    def read(self, name: str, headers: Mapping[str, str], body: bytes) -> Incoming:
-        """What a source of the settings says: a CloudEvent as what it is, any other JSON as `webhook.<source>`. Raises
-        BadEvent."""
+    def read(self, source: Source, headers: Mapping[str, str], body: bytes) -> Incoming:
+        """What a source of the settings says: a CloudEvent as what it is, any other JSON as `webhook.<source>`. Where
+        there is a signature nothing is believed but what is signed: an id in another header could be anybody's, and a recorded
+        delivery be told anew with it. Raises BadEvent."""
+        name, signed = source.name, source.proof in PROVEN_IDS
         try:
             said = msgspec.json.decode(body) if body else {}
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
@@ -201,10 +205,13 @@ class Sources:
         media = headers.get("content-type", "").partition(";")[0].strip().lower()
         if media == STRUCTURED:
             return taken(said, limits)
+        if "ce-specversion" in headers and signed:
+            raise BadEvent("its attributes stand in headers, which are not signed; send it in structured mode")
         if "ce-specversion" in headers:
             attributes = {key[3:]: unquote(value) for key, value in headers.items() if key.startswith("ce-")}
             return taken({**attributes, "data": said}, limits)
-        given = next((headers[header] for header in ID_HEADERS if header in headers), "")
+        known = PROVEN_IDS.get(source.proof, ID_HEADERS)
+        given = next((headers[header] for header in known if header in headers), "")
         id_ = given if _ID.fullmatch(given) else "sha256:" + hashlib.sha256(body).hexdigest()
         data = said if isinstance(said, dict) else {"value": said}
         return Incoming(event=f"webhook.{name}", id=id_, source=f"webhook/{name}", subject="", data=data)

@@ -203,6 +203,16 @@ async def test_a_recorded_delivery_is_worth_nothing_later(world: World) -> None:
     assert (await post(BODY, **sent)).status_code == 401
 
 
+async def test_with_a_signature_of_the_body_alone_nothing_else_is_believed(world: World) -> None:
+    host = await opened(world)
+    post = Post(hooks(host, told={"shop": WebhookSettings(secret="shop-hook", proof="hmac")}))
+    sent = {"x_hub_signature_256": f"sha256={signed(BODY)}"}
+    told = [(await post(BODY, x_github_delivery=id_, **sent)).json()["repeated"] for id_ in ("d-1", "d-2")]
+    assert told == [False, True], "a recorded delivery under another id is still the same"
+    binary = {"ce_specversion": "1.0", "ce_id": "2", "ce_source": "https://x", "ce_type": "c.d"}
+    assert "not signed" in (await post(BODY, **binary, **sent)).json()["reason"]
+
+
 async def test_while_a_secret_is_exchanged_both_are_good(world: World) -> None:
     host = await opened(world)
     found = sources(told={"shop": WebhookSettings(secret="new", old_secret="old")})
