@@ -50,9 +50,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
 class Ports(dict[str, Any]):
     """Capability -> implementation. `capability@NAME` is looked up too, though it is no entry of its own."""
 
-    def __init__(self, systems: Mapping[str, System]) -> None:
+    def __init__(self, systems: Mapping[str, System], lost: Mapping[str, str]) -> None:
         super().__init__()
-        self._systems = systems
+        self._systems, self._lost = systems, lost
 
     def __missing__(self, key: str) -> Any:
         found = self._named(key)
@@ -74,6 +74,8 @@ class Ports(dict[str, Any]):
         capability, _, name = key.partition("@")
         if name:
             system = self._systems.get(name)
+            if system is None and name in self._lost:
+                return _wrong(f"{name} can't be used: {self._lost[name]}")
             if system is None:
                 known = ", ".join(self._systems) or "none"
                 return _wrong(f"there is no system {name!r} here; there are: {known}")
@@ -161,7 +163,9 @@ class Connections:
         self._secret, self._clock, self._folder = secret, clock, folder
         self.kinds = installed() if kinds is None else kinds
         self.systems: dict[str, System] = {}
-        self.ports = Ports(self.systems)
+        self.lost: dict[str, str] = {}
+        """Systems that are recorded and can't be made (a kind that is no longer installed …), and why."""
+        self.ports = Ports(self.systems, self.lost)
         self._embedded: dict[str, Any] = {}
         self._closing: dict[asyncio.Task[None], tuple[Any, ...]] = {}
 
@@ -241,6 +245,7 @@ class Connections:
         """Takes a planned system in, or in place of the one of that name. Raises ActionError when it can't be built."""
         built = {} if system.connector.needs else self._make(system, {})
         old = self.systems.get(system.name)
+        self.lost.pop(system.name, None)
         self.systems[system.name] = system
         system.built = built
         if old is not None:
@@ -255,6 +260,7 @@ class Connections:
 
     def drop(self, name: str) -> None:
         """Takes a system out. What it has under way may still end."""
+        self.lost.pop(name, None)
         system = self.systems.pop(name, None)
         if system is not None:
             self._let_go(system)

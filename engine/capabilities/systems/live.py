@@ -152,6 +152,7 @@ class Systems:
             log.error("%s can't be used: %s", record.id, error.message)
             self._looks[record.id] = Look(health="failing", error=error.message, failing_since=self._clock.now())
             self.connections.drop(record.id)
+            self.connections.lost[record.id] = error.message
             return
         old = self.connections.systems.get(record.id)
         system.suspended = old.suspended if old is not None else ""
@@ -366,8 +367,9 @@ class Systems:
 
     @property
     def health(self) -> tuple[ConnectorHealth, ...]:
-        """For the engine's status: every system that can say how it is."""
-        found = []
+        """For the engine's status: every system that can say how it is, and those that can't be used at all."""
+        lost = list(self.connections.lost.items())
+        found = [ConnectorHealth(name=name, kind="", url="", ok=False, message=why) for name, why in lost]
         for system in list(self.connections.systems.values()):
             look = self._looks.get(system.name)
             if system.implied or (look is None and not system.suspended):

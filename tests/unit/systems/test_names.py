@@ -171,6 +171,15 @@ def test_one_that_can_not_be_built_is_kept_with_its_reason() -> None:
         found.port("tickets")
 
 
+def test_one_whose_kind_is_gone_says_so_to_who_names_it() -> None:
+    found = made({}, Fake(*TICKETS))
+    found.lost["desk"] = "no connector 'desk' is installed"
+    with pytest.raises(ActionError, match="desk can't be used: no connector 'desk' is installed"):
+        found.port("tickets@desk")
+    added(found, "desk", "jira")
+    assert found.port("tickets@desk") and not found.lost
+
+
 def test_a_connector_that_can_not_be_imported_is_one_error_and_not_the_end() -> None:
     def load() -> Any:
         raise ImportError("no module named something")
