@@ -183,6 +183,7 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
             pack=_pack(settings)("hooks"),
             receivers=connections.receivers,
             stopping=door.stopping.is_set,
+            hint=connections.ports["systems"].hint,
         ):
             server, listening = hooks
             tasks.append(asyncio.create_task(lasting("webhooks", server.serve(sockets=[listening]))))

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from engine.api.config import Settings
 from engine.api.server import SocketError
-from engine.api.webhooks import Asker, Teller, Webhooks
+from engine.api.webhooks import Asker, Hint, Teller, Webhooks
 from engine.capabilities.events.rules import Limits
 from engine.capabilities.hooks.sources import HookLimits, Receivers, Sources
 
@@ -102,6 +102,7 @@ def listen(port: int, address: str = "127.0.0.1") -> socket.socket:
 def hook_server(
     settings: Settings, config: Path, sources: Sources, teller: Teller, asker: Asker, *, events: Limits,
     pack: Mapping[str, Json], receivers: Receivers, stopping: Callable[[], bool],
+    hint: Hint = lambda name: None,
 ) -> tuple[HookServer, socket.socket] | None:  # fmt: skip
     """The listener and its socket, when the settings name a port. Raises SocketError."""
     sources.bind(settings.webhooks, receivers, events, HookLimits.of(pack))
@@ -118,6 +119,6 @@ def hook_server(
     except OSError as error:
         raise SocketError(f"webhook_port: {where} can't be had: {error.strerror}") from error
     sources.address = f"{'https' if tls else 'http'}://{where}"
-    server = HookServer(Webhooks(teller, sources, asker).application(), stopping, *files)
+    server = HookServer(Webhooks(teller, sources, asker, hint).application(), stopping, *files)
     log.info("webhooks at %s", sources.address)
     return server, sock

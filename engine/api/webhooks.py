@@ -52,11 +52,15 @@ Asker = Callable[[Actor, str], tuple[Any, Any]]
 """The book and the vault for an actor and a cause (`Keeper.for_asker`)."""
 
 
+Hint = Callable[[str], None]
+"""That a system said something: what is mirrored of it is looked at soon."""
+
+
 class Webhooks:
     """The door for those who tell."""
 
-    def __init__(self, teller: Teller, sources: Sources, asker: Asker) -> None:
-        self._teller, self._sources, self._asker = teller, sources, asker
+    def __init__(self, teller: Teller, sources: Sources, asker: Asker, hint: Hint = lambda name: None) -> None:
+        self._teller, self._sources, self._asker, self._hint = teller, sources, asker, hint
         self._left: dict[str, tuple[float, float]] = {}
         self._aside = asyncio.Lock()
 
@@ -108,6 +112,7 @@ class Webhooks:
         count.repeated += repeated
         count.last_at, count.trouble = self._sources.now(), ""
         if source.receiver is not None:
+            self._hint(source.name)
             return _answer(202, "", body={"events": len(events), "repeated": repeated})
         return _answer(202, "", body={"event": events[0].event, "repeated": bool(repeated)})
 

@@ -308,6 +308,10 @@ async def test_a_systems_deliveries_are_read_by_its_connector(world: World) -> N
     assert [json.loads(row[0])["id"] for row in actors] == ["store"]
     view = made._sources.view(made._sources.all()[0], 0)
     assert (view.taken, view.repeated, view.kind) == (3, 2, "shop")
+    hints: list[str] = []
+    made._hint = hints.append
+    await post([{"n": 4}], "store")
+    assert hints == ["store"], "what is mirrored of it is looked at soon"
 
 
 async def test_a_system_without_a_secret_can_prove_nothing(world: World) -> None:
