@@ -74,7 +74,7 @@ def test_a_far_end_that_stops_reading_never_stops_the_console(start: Any) -> Non
     console.read(1.5)
     text = console.written.decode(errors="replace")
     newest = max(int(found) for found in re.findall(r"frame (\d+)", text))
-    assert newest > 100, "after the stall the newest frame must be shown"
+    assert newest > mark, "after the stall the newest frame must be shown"
     assert console.dropped() - mark < 400
     console.type("q")
     assert console.wait(5) == 0

@@ -173,13 +173,13 @@ async def test_a_spike_is_told_once_and_brings_back_what_no_rule_flagged(ground:
 
 async def test_a_session_that_comes_in_late_belongs_to_the_spike_that_was_told(ground: Ground) -> None:
     """What came in between may have made the sum look usual again: the spike's sessions are looked at all the same."""
-    await ground.recorded("before", count=36, robots=4, interventions=0, version="4.7.9", start=START - 90_000, salt=1)
-    new = await ground.recorded("new", count=8, robots=4, seconds=70, salt=3)
+    await ground.recorded("before", count=24, robots=4, interventions=0, version="4.7.9", start=START - 90_000, salt=1)
+    new = await ground.recorded("new", count=7, robots=4, seconds=70, salt=3)
     for one in new[:-1]:
         await ground.act("correction.detect", session=one)
     assert len(ground.find("spike")) == 1
     await ground.recorded(
-        "more", count=40, robots=4, seconds=70, interventions=2, version="4.7.9", start=START - 90_000, salt=2
+        "more", count=24, robots=4, seconds=70, interventions=2, version="4.7.9", start=START - 90_000, salt=2
     )
     late = await ground.act("correction.detect", session=new[-1])
     assert [spike["id"] for spike in late["spikes"]] == [ground.find("spike")[0].id] and late["cases"]
