@@ -53,13 +53,13 @@ async def until(training: SshTraining, job: str, *states: str, limit_s: float = 
     end = time.monotonic() + limit_s
     while (status := await training.status(job)).state not in states:
         assert time.monotonic() < end, status
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
     return status
 
 
 async def further(training: SshTraining, job: str, done: int) -> None:
     while (await training.status(job)).done < done:  # noqa: ASYNC110  # a process says so in a file
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
 
 
 async def test_a_training_succeeds_with_a_checkpoint_hashed_there_and_again_here(sshd: Sshd, tmp_path: Path) -> None:
