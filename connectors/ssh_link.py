@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from engine.capabilities.ports import ActionError, Json
 if TYPE_CHECKING:
     import asyncssh
 
+logging.getLogger("asyncssh").setLevel(logging.WARNING)  # what is run on a gateway is not for the log
 CONNECT_S = 10.0
 KEEPALIVE_S = 15.0
 KEEPALIVES = 3

@@ -176,6 +176,8 @@ def test_a_command_with_a_grant_is_run_recorded_and_its_status_passed_on(site: S
     lines = saved.read_text("utf-8").splitlines()
     assert json.loads(lines[0])["version"] == 2 and json.loads(lines[1])[1] == "o"
     assert site.run("history", "verify").returncode == 0
+    logged = "".join(path.read_text("utf-8") for path in site.home.rglob("*.log"))
+    assert "engine" in logged and "echo seen" not in logged  # what is run is in the history, not in a log
 
 
 def test_a_shell_is_typed_into_resized_watched_and_left(site: Site) -> None:
