@@ -18,7 +18,7 @@ from tests.integration.connectors.ground import WallClock
 from tests.services.roundup import RoundupServer, roundup
 
 __all__ = ["roundup"]
-pytestmark = [pytest.mark.service, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.service, pytest.mark.timeout(240)]
 
 
 def built(server: RoundupServer, password: str = "", **options: Any) -> Roundup:

@@ -33,7 +33,7 @@ from tests.services.contract.jira import JiraServer
 from tests.services.contract.pagerduty import PagerDutyServer
 from tests.services.contract.servicenow import ServiceNowServer
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 URL = "http://127.0.0.1:9"
 
 
