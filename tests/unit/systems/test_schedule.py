@@ -54,9 +54,8 @@ async def test_who_does_not_answer_is_asked_ever_more_slowly_and_at_once_when_it
     noticed: list[str] = []
     async with engine(tmp_path / "quarterdeck.db", RealClock(), owner) as (_, syncing):  # type: ignore[arg-type]
         syncing.noticed = noticed.append
-        await until(lambda: syncing.feeds("one")[0].failures >= 5)
-        (feed,) = syncing.feeds("one")
-        assert feed.next_at - feed.tried_at > 8 * 0.05 and noticed == ["one"]
+        await until(lambda: (feed := syncing.feeds("one")[0]).failures >= 5 and feed.next_at - feed.tried_at > 8 * 0.05)
+        assert noticed == ["one"]
         await until(lambda: any(each["event"] == "qd.sync.stale" for each in told(tmp_path / "quarterdeck.db")))
         owner.down = None
         syncing.nudge("one")
