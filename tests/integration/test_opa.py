@@ -47,6 +47,8 @@ triggers: [{{manual: {{roles: [admin]}}}}]
 steps:
   ask:
     action: policy.ask
+    timeout: 1m
+    retry: {{attempts: 30, first: 1s, factor: 1, cap: 1s, jitter: none}}
     with: {{path: quarterdeck/dispatch, input: {{robot: "${{inputs.robot}}"}}}}
   say:
     emit: shop.decided
@@ -62,8 +64,9 @@ class Server:
             base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=10, trust_env=False
         )
 
-    def fault(self, mode: str) -> None:
-        self.http.put("/faults", json={"mode": mode}).raise_for_status()
+    def fault(self, mode: str, *, only: str = "") -> None:
+        """`only` at paths that hold this word."""
+        self.http.put("/faults", json={"mode": mode, "only": only}).raise_for_status()
 
     def client(self) -> Opa:
         return Opa(HttpClient(self.url, name="OPA", auth=Bearer(lambda: self.token)), "quarterdeck/allow")
@@ -146,6 +149,25 @@ def test_what_it_allows_is_done_and_the_rest_is_not(home: Installation, opa: Ser
     assert all(line["data"]["decision"] for line in asked)
     assert [line["data"]["target"] for line in lines if line["type"] == "CommandRefused"] == ["frozen"]
     assert opa.token not in json.dumps(lines)
+
+
+def test_a_run_waits_for_an_answer_and_goes_on(home: Installation, opa: Server) -> None:
+    """No answer is no answer: the step neither passes nor fails, says why, and asks again."""
+    before = len(home.json("events", "ls", "--event", "shop.decided")["rows"])
+    opa.fault("error", only="dispatch")
+    try:
+        run = home.json("runs", "start", "shown", "--input", "robot=robot-1")["target"]
+        time.sleep(3)
+        assert len(home.json("events", "ls", "--event", "shop.decided")["rows"]) == before
+        said = home.run("runs", "explain", run).stdout
+        assert "waits for the next attempt after" in said, said
+    finally:
+        opa.fault("")
+    until = time.monotonic() + 40
+    while len(rows := home.json("events", "ls", "--event", "shop.decided")["rows"]) == before:
+        assert time.monotonic() < until
+        time.sleep(0.3)
+    assert rows[0]["data"] == {"allow": True, "reason": ""}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ PUT/GET/DELETE /v1/policies/ID, PUT/GET /v1/data/PATH, POST /v1/data/PATH {"inpu
 /health wants the bearer token, as OPA does when it is started with `--authentication=token` and a policy for it. It is not
 OPA: no bundles, decision logs, partial evaluation, metrics or PATCH.
 
-For tests: PUT /faults {"mode": "slow" | "error" | "garbage" | ""} makes it misbehave; GET /asked says how often it was asked.
+For tests: PUT /faults {"mode": "slow" | "error" | "garbage" | "", "only": WORD} makes it misbehave at paths with that word; GET /asked says how often it was asked.
 """
 
 import json
@@ -22,7 +22,7 @@ from regopy import Interpreter, RegoError
 POLICIES = {}
 DATA = {}
 LOCK = threading.Lock()
-STATE = {"token": "", "mode": "", "asked": 0}
+STATE = {"token": "", "mode": "", "only": "", "asked": 0}
 
 
 class BadRequest(Exception):
@@ -58,12 +58,13 @@ class Handler(BaseHTTPRequestHandler):
             return
         if kind == "data" and self.command == "POST":
             STATE["asked"] += 1
-            if STATE["mode"] == "slow":
+            mode = STATE["mode"] if STATE["only"] in self.path else ""
+            if mode == "slow":
                 time.sleep(4)
-            elif STATE["mode"] == "error":
+            elif mode == "error":
                 self.reply(500, {"code": "internal_error", "message": "evaluation failed"})
                 return
-            elif STATE["mode"] == "garbage":
+            elif mode == "garbage":
                 self.reply_bytes(200, b'{"result": tru')
                 return
         try:
@@ -81,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "health":
             return 200, {}
         if kind == "faults":
-            STATE["mode"] = json.loads(body)["mode"]
+            STATE.update(json.loads(body))
             return 204, None
         if kind == "asked":
             return 200, {"asked": STATE["asked"]}
