@@ -65,7 +65,7 @@ def is_news(view: EventView) -> bool:
     if view.type == CHANGED:
         entity = subjects.catalogue().get(str(data.get("kind", "")))
         return entity is None or not entity.quiet
-    if view.type == "EventPublished" and str(data.get("event", "")).startswith("qd.remote."):
+    if view.type == "EventPublished" and str(data.get("event", "")).startswith(("qd.remote.", "qd.sync.completed")):
         return False  # a fleet's devices differ all the time; whoever cares has a rule, or looks at the mirror
     return not (view.type == "EventPublished" and str(data.get("source", "")).startswith("/quarterdeck/records/"))
 
