@@ -225,6 +225,43 @@ def test_a_revoked_grant_ends_the_session_within_two_seconds(site: Site) -> None
     assert history[-1]["actor"]["kind"] == "engine"
 
 
+def test_what_others_agreed_to_opens_it_and_its_end_closes_it(site: Site) -> None:
+    """Asked for by tess, agreed to by the owner of the data, over after some seconds: nobody has to do anything."""
+    site.glass()
+    key = str(max(site.home.glob("id-*.pub")))
+    asked = (
+        "access",
+        "request",
+        "shell",
+        "--site",
+        "HAM2",
+        "--because",
+        "agent hangs",
+        "--ticket",
+        "M-7",
+        "--for",
+        "9s",
+        "--key",
+        key,
+    )
+    request = site.json(*asked, "--as", "tess")["target"]
+    gate = until(lambda: site.json("access", "show", request)["gate"])
+    refused = site.run("access", "ssh", "--as", "tess", "ham2", "id")
+    assert refused.returncode == 1 and "tess has no grant" in refused.stderr  # asked for is not granted
+    assert site.run("gates", "approve", gate, "--as", "dirk", "--yes", "--rationale", "for the ticket").returncode == 0
+    grant = until(
+        lambda: (found := site.json("access", "show", request)["grant"]) and found["state"] == "active" and found
+    )
+    person = Person(site, "--as", "tess", "ham2")
+    id = person.sees(r"(SS-\d+) on ham2 as \w+, with " + grant["id"]).group(1)
+    person.type("trap '' HUP; sleep 60\r")
+    assert person.ended(20) == 255
+    done = site.over(id)
+    assert (done["state"], done["person"]) == ("cut", "tess") and "ended" in done["ended_why"]
+    assert done["ended_at"] - grant["expires_at"] < 3 and done["recording"]
+    assert f"ID {grant['id']} tess {id}" in site.sshd.log.read_text("utf-8")
+
+
 def test_a_session_is_ended_by_who_may_and_by_hanging_up(site: Site) -> None:
     site.glass()
     person = Person(site, "ham2")
