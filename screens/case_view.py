@@ -81,6 +81,8 @@ def cells(line: QueueLine, now: float, as_of: float) -> Cells:
     """One row of the queue."""
     case = line.case
     mark: Part = ("\u2691", "strong") if line.gate and case.state not in CASE_OVER else " "
+    if line.disagree:
+        mark = ("\u2260", "caution")
     if unwatched(case) and case.state not in CASE_OVER:
         mark = ("!", "alarm")
     symptom = f"{case.symptom}" + (f"  +{case.reports - 1}" if case.reports > 1 else "")

@@ -9,7 +9,7 @@ from screens.layout import Line
 from screens.model import age
 from screens.widgets.parts import Part
 
-FIELD, VALUE = 10, 16
+FIELD, VALUE, WIDEST = 10, 16, 44
 WORDS: dict[str, tuple[str, str]] = {
     "agreed": ("agreed", "muted"),
     "ours": ("goes there", "strong"),
@@ -61,7 +61,7 @@ def _state(one: TicketDetail, now: float) -> Line:
 
 
 def _disagree(side: TicketSide) -> Line:
-    why = side.why or "both changed"
+    why = side.why or "both changed: S chooses"
     return [("  ! ", "alarm"), f"{side.field}: ", (side.ours or "none", "strong"), " here, ", (side.theirs or "none", "strong"),
             (f" there ({why})", "muted")]  # fmt: skip
 
@@ -83,7 +83,7 @@ def sides(detail: CaseDetail, now: float, cells: int) -> list[Line]:
         where = detail.ticket_system
         says = f"N opens one in {where}." if where else "No ticket system is connected: F5, or qd connectors add."
         return [["This case has no ticket elsewhere. ", (says, "muted")]]
-    wide = max(VALUE, (cells - FIELD - 16) // 2)
+    wide = min(WIDEST, max(VALUE, (cells - FIELD - 16) // 2))
     found: list[Line] = []
     for one in detail.tickets:
         found += [[(_name(one), "strong"), "  ", *_state(one, now)]]

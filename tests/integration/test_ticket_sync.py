@@ -55,7 +55,7 @@ async def test_a_case_gets_its_ticket_and_both_converge(room: EngineRoom, roundu
     id = str(opened["result"]["id"])
 
     async def ticket() -> dict[str, Any] | None:
-        found = (await case(room, id)).get("tickets") or ()
+        found = list((await case(room, id)).get("tickets") or ())
         linked = found and found[0]["link"]["state"] == "synced" and found[0]["link"].get("attached")
         return dict(found[0]["link"]) if linked else None
 
@@ -113,7 +113,7 @@ async def test_a_case_gets_its_ticket_and_both_converge(room: EngineRoom, roundu
         with roundup.client() as http:
             found = http.get(f"/issue/{number}", params={"@verbose": "2"}).json()["data"]["attributes"]
         (one,) = (await case(room, id))["tickets"]
-        return found["priority"]["name"] == "urgent" and one["link"]["state"] == "synced"
+        return bool(found["priority"]["name"] == "urgent") and one["link"]["state"] == "synced"
 
     await until(settled, "what was chosen was not done", room)
     assert roundup.count() == before + 1  # one ticket, however often both were brought together

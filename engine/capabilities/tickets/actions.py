@@ -11,6 +11,7 @@ from engine.capabilities.systems.ports import NewTicket, Paging, Ticket, Tickets
 from engine.capabilities.tickets import casework
 from engine.capabilities.tickets.converging import Converging
 from engine.capabilities.tickets.paging import page_case
+from engine.capabilities.tickets.turns import turn
 from engine.contract.cases import CASE_OVER, CaseView
 from engine.contract.tickets import LINK_OVER, Agreed, TicketLink
 
@@ -62,7 +63,8 @@ async def plan(context: Context, given: Input) -> Json:
         return {"outcome": "sync", "link": found[0].id, "system": found[0].system, "why": ""}
     if not given.get("case"):
         return {**NOTHING, "why": "neither a case nor a ticket is named"}
-    return await _for_case(context, await _case(context, str(given["case"])))
+    async with turn(str(given["case"])):
+        return await _for_case(context, await _case(context, str(given["case"])))
 
 
 async def _for_case(context: Context, case: CaseView) -> Json:
@@ -112,7 +114,11 @@ async def _linked(context: Context, given: Input) -> TicketLink:
 
 async def raise_(context: Context, given: Input) -> Json:
     """Opens the ticket of a case. The link's number is the key: however often this is asked, one ticket is opened."""
-    link = await _linked(context, given)
+    async with turn((await _linked(context, given)).case):
+        return await _raised(context, await _linked(context, given))
+
+
+async def _raised(context: Context, link: TicketLink) -> Json:
     port: Tickets = _port(context, link.system)
     if link.ticket:
         return {"link": link.id, "ticket": link.ticket, "url": link.url}
@@ -155,7 +161,11 @@ async def raise_(context: Context, given: Input) -> Json:
 
 async def sync(context: Context, given: Input) -> Json:
     """Brings a case and its ticket together. What they disagree about is kept with the link and told."""
-    link = await _linked(context, given)
+    async with turn((await _linked(context, given)).case):
+        return await _synced(context, await _linked(context, given), fresh=bool(given.get("fresh")))
+
+
+async def _synced(context: Context, link: TicketLink, *, fresh: bool) -> Json:
     if link.state == "unlinked" or not link.ticket:
         return {"link": link.id, "state": link.state, "conflicts": []}
     port: Tickets = _port(context, link.system)
@@ -164,7 +174,7 @@ async def sync(context: Context, given: Input) -> Json:
         key=f"{context.key}/{link.id}", in_doubt=context.in_doubt,
     )  # fmt: skip
     try:
-        found = await work.run(link, fresh=bool(given.get("fresh")))
+        found = await work.run(link, fresh=fresh)
     except ActionError as error:
         await _failing(context, link, error)
         raise

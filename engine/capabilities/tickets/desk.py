@@ -10,6 +10,7 @@ import msgspec
 from engine.capabilities.desk import Args, Desk, DeskVerb, Foreseen, Name, Short
 from engine.capabilities.ports import ActionError
 from engine.capabilities.tickets.merging import decided
+from engine.capabilities.tickets.turns import turn
 from engine.contract.cases import CASE_OVER, CaseView
 from engine.contract.tickets import LINK_OVER, TICKET_FIELDS, TicketConflict, TicketLink
 
@@ -68,12 +69,13 @@ async def _none_yet(desk: Desk, case: CaseView) -> None:
 async def _open(desk: Desk, case: CaseView, args: OpenTicket) -> Json:
     if case.state in CASE_OVER:
         desk.refuse("closed", f"{case.id} is {case.state}", "nothing is left to be done about it")
-    await _none_yet(desk, case)
     system = _system(desk, args.system)
-    link = await desk.records.create(
-        "ticket_link", {"case": case.id, "system": system, "title": case.title}, key="open",
-        reason=f"{desk.person} asks for a ticket",
-    )  # fmt: skip
+    async with turn(case.id):
+        await _none_yet(desk, case)
+        link = await desk.records.create(
+            "ticket_link", {"case": case.id, "system": system, "title": case.title}, key="open",
+            reason=f"{desk.person} asks for a ticket",
+        )  # fmt: skip
     return await _go(desk, link)
 
 
@@ -91,10 +93,12 @@ async def _link(desk: Desk, case: CaseView, args: LinkTicket) -> Json:
         found = await desk.port(f"tickets@{system}").read(args.ticket)
     except ActionError as error:
         desk.refuse("no_ticket", error.message, field="ticket")
-    link = await desk.records.create(
-        "ticket_link", {"case": case.id, "system": system, "ticket": args.ticket, "title": found.title, "url": found.url},
-        key="link", state="synced", reason=f"linked by {desk.person}",
-    )  # fmt: skip
+    async with turn(case.id):
+        await _none_yet(desk, case)
+        fields = {"case": case.id, "system": system, "ticket": args.ticket, "title": found.title, "url": found.url}
+        link = await desk.records.create(
+            "ticket_link", fields, key="link", state="synced", reason=f"linked by {desk.person}"
+        )
     if not case.external_ref:
         ref = f"{system}/{args.ticket}"
         await desk.records.change("case", case.id, set={"external_ref": ref}, reason=f"its ticket is {ref}")

@@ -52,7 +52,7 @@ def client(*tickets: TicketDetail, system: str = "ops-desk", pages: tuple[Ticket
 async def test_a_disagreement_is_seen_and_settled(at: At, size: tuple[int, int]) -> None:
     async with at(":case M-311", client=client(ticket()), size=size) as desk:
         assert "ticket ops-desk/OPS-12" in desk.text and "1 to choose" in desk.text
-        assert "! priority: P2 here, P4 there (both changed)" in desk.text
+        assert "! priority: P2 here, P4 there (both changed: S chooses)" in desk.text
         await desk.press("J")
         text = desk.console.screen.query_one("#facts", Page).text
         assert "! S chooses" in text and "comes here" in text and "by policy" in text

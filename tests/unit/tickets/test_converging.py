@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,21 @@ async def test_notes_and_comments_come_over_once_whoever_dies_in_between(ground:
     assert texts == ["tom: phase current 0.7 A", "bearing is ordered"] and ground.tracker.writes.count("comment") == 1
     assert [(one.by, one.text) for one in ground.case(case).notes] == [
         ("tom", "phase current 0.7 A"), (f"kay ({SYSTEM})", "bearing is ordered"),
+    ]  # fmt: skip
+
+
+async def test_two_that_heard_of_the_same_ticket_write_once(ground: TicketGround) -> None:
+    case = await ground.queued(impact=2, urgency=1)
+    await ground.do("tom", "case.note", case, text="phase current 0.7 A")
+    opened = [ground.sync(case=case), ground.do("cy", "ticket.open", case)]
+    await asyncio.gather(*opened, return_exceptions=True)
+    await ground.sync(case=case)
+    links = await ground.book("cy").find("ticket_link", where={"case": case})
+    assert len(links) == 1 and len(ground.tracker.tickets) == 1
+    await ground.do("tom", "case.note", case, text="0.8 A")
+    await asyncio.gather(ground.sync(case=case), ground.sync(ticket="OPS-1"), ground.sync(link=links[0].id))
+    assert [one.text for one in ground.tracker.tickets["OPS-1"].comments] == [
+        "tom: phase current 0.7 A", "tom: 0.8 A",
     ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -50,7 +51,8 @@ class Tracker:
         comment = Comment(id=f"{id}-{len(one.comments) + 1}", text=text, author=author, at=self._clock.now())
         self.set(id, comments=(*one.comments, comment))
 
-    def _reach(self) -> None:
+    async def _reach(self) -> None:
+        await asyncio.sleep(0)  # somebody else's turn
         if self.lost:
             raise ActionError("Unreachable", "the desk cannot be reached", kind="unavailable")
 
@@ -59,9 +61,10 @@ class Tracker:
         self.after()
 
     async def open(self, new: NewTicket, *, key: str, in_doubt: bool = False) -> Ticket:
-        self._reach()
+        await self._reach()
         if key in self.keys:
             return self.tickets[self.keys[key]]
+        await self._reach()
         id = f"OPS-{len(self.tickets) + 1}"
         self.tickets[id] = Ticket(
             id=id, title=new.title, body=new.body, priority=new.priority, state="open", meaning="open", version="1",
@@ -72,7 +75,7 @@ class Tracker:
         return self.tickets[id]
 
     async def read(self, id: str) -> Ticket:
-        self._reach()
+        await self._reach()
         if id not in self.tickets:
             raise ActionError("NoSuchTicket", f"no {id}", kind="validation", retryable=False)
         return self.tickets[id]
@@ -83,7 +86,7 @@ class Tracker:
     async def update(
         self, id: str, changes: Mapping[str, str], *, version: str, key: str, in_doubt: bool = False
     ) -> Ticket:
-        self._reach()
+        await self._reach()
         self.before()
         one = await self.read(id)
         left = {name: value for name, value in changes.items() if getattr(one, name) != value}
@@ -102,18 +105,20 @@ class Tracker:
         return self.tickets[id]
 
     async def comment(self, id: str, text: str, *, key: str, in_doubt: bool = False) -> Comment:
-        self._reach()
+        await self._reach()
         one = await self.read(id)
         for known in one.comments:
             if known.key == mark(key):
                 return known
+        await self._reach()
+        one = await self.read(id)
         made = Comment(id=f"{id}-{len(one.comments) + 1}", text=text, author="quarterdeck", key=mark(key))
         self.set(id, comments=(*one.comments, made))
         self._wrote("comment")
         return made
 
     async def attach(self, id: str, name: str, content: bytes, media: str, *, key: str, in_doubt: bool = False) -> None:
-        self._reach()
+        await self._reach()
         if mark(key) not in self.files:
             self.files[mark(key)] = content
             self._wrote(f"attach {name}")
