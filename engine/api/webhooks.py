@@ -88,7 +88,7 @@ class Webhooks:
             return self._unproven(None)
         headers = dict(request.headers)
         try:
-            if len(body) > OFF_THE_LOOP:
+            if len(body) > OFF_THE_LOOP or not self._sources.at_hand(source):
                 events, _ = await asyncio.to_thread(self._sources.take, source, headers, body)
             else:
                 events, _ = self._sources.take(source, headers, body)

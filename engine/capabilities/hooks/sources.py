@@ -42,6 +42,8 @@ SECRET_FIELD = "webhook_secret"
 _ID = re.compile(r"[\x21-\x7e]{1,200}")
 _EVENT = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 _KEPT_HEADERS = 40
+REMEMBERED_S = 5.0
+"""Seconds for which what the keyring said of an entry holds: an exchanged secret is known that soon."""
 _NEVER_KEPT = frozenset({"cookie", "proxy-authorization", "connection", "host", "content-length", "transfer-encoding"})
 
 
@@ -119,6 +121,7 @@ class Sources:
         self._receivers = receivers
         self._limits = limits
         self.limits = hook_limits or HookLimits.of({})
+        self._read: dict[str, tuple[float, str]] = {}
         self.counts: dict[str, Counts] = {}
         self.unknown = 0
         self.address, self.why = "", "nothing listens: set webhook_port"
@@ -249,18 +252,28 @@ class Sources:
         )
         return Incoming(event=event.event, id=id_, source=f"webhook/{name}", subject=_shown(subject), data=data)
 
+    def at_hand(self, source: Source) -> bool:
+        """Whether proving it asks no keyring (some take their time): then it needs no thread."""
+        now = time.monotonic()
+        return all(entry in self._read and now - self._read[entry][0] < REMEMBERED_S for entry in source.secrets)
+
     def _readable(self, source: Source) -> list[str]:
-        found = []
-        for entry in source.secrets:
-            try:
-                secret = self._secret(entry)
-            except ActionError as error:
-                log.error("the secret of the webhooks of %s can't be read: %s", source.name, error.message)
-                self.count(source.name).trouble = f"the keyring has no entry {entry!r} that can be read"
-                continue
-            if secret:
-                found.append(secret)
-        return found
+        return [secret for entry in source.secrets if (secret := self._remembered(source, entry))]
+
+    def _remembered(self, source: Source, entry: str) -> str:
+        """The secret, asked of the keyring every few seconds at most, whoever knocks how often; empty when it can't be read."""
+        at, secret = self._read.get(entry, (0.0, ""))
+        now = time.monotonic()
+        if at and now - at < REMEMBERED_S:
+            return secret
+        try:
+            secret = self._secret(entry)
+        except ActionError as error:
+            log.error("the secret of the webhooks of %s can't be read: %s", source.name, error.message)
+            self.count(source.name).trouble = f"the keyring has no entry {entry!r} that can be read"
+            secret = ""
+        self._read[entry] = (now, secret)
+        return secret
 
     # -- what is shown -----------------------------------------------------------------------------------------------
 

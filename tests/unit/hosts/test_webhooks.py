@@ -223,6 +223,20 @@ async def test_while_a_secret_is_exchanged_both_are_good(world: World) -> None:
     assert (await post({"n": 3}, authorization="Bearer 0lder")).status_code == 401
 
 
+async def test_the_keyring_is_not_asked_for_every_stranger(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = await opened(world)
+    found, asked = sources(), []
+    found._secret = lambda name: (asked.append(name), SECRET)[1]
+    post = Post(Webhooks(host, found, host.keeper.for_asker))
+    for _ in range(5):
+        assert (await post({"n": 0}, authorization="Bearer wrong")).status_code == 401
+    assert (await post({"n": 0})).status_code == 202
+    assert asked == ["shop-hook"]
+    monkeypatch.setattr("engine.capabilities.hooks.sources.REMEMBERED_S", 0.0)
+    found._secret = lambda name: "new"
+    assert (await post({"n": 1})).status_code == 401
+
+
 async def test_a_secret_that_cannot_be_read_lets_nobody_in(world: World) -> None:
     host = await opened(world)
 
