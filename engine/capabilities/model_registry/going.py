@@ -79,6 +79,7 @@ async def note(context: Context, given: Input) -> Json:
     else:
         found = await registry.version(str(given["model"]), str(given["version"]))
         says, why = await _became(context, str(given.get("digest") or found.digest))
+        why = why or str(given.get("reason") or "")
     if found is None:
         return {"noted": False, "model": "", "version": "", "state": ""}
     if why:
