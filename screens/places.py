@@ -48,6 +48,7 @@ PLACES = (
     Place("events", "screens.events:EventsScreen", "Events and what each of them started", "f4", "qd events ls", "ev"),
     Place("connectors", "screens.connectors:ConnectorsScreen", "Remote systems: health, what is mirrored, how old it is", "f5", "qd connectors ls", "cn"),
     Place("gateways", "screens.gateways:GatewaysScreen", "Gateways: reachable, host keys, sessions; open one", "f6", "qd fleet gateways", "gw"),
+    Place("alerts", "screens.alerts:AlertsScreen", "What fires; silences: who, why, until when", "f8", "qd alerts ls", "al"),
     Place("hooks", "screens.hooks:HooksScreen", "Webhooks that can't be read, who may tell, what people were told", "f7", "qd hooks ls", "hk"),
 )  # fmt: skip
 
