@@ -226,7 +226,8 @@ def _send(service: Any, title: str, text: str, severity: str) -> list[str] | Non
     heard = Heard(logging.DEBUG)
     service.logger.addHandler(heard)
     try:
-        taken = service.notify(body=text, title=title, notify_type=apprise.NotifyType(_KINDS[severity]))
+        kind = apprise.NotifyType(_KINDS[severity])
+        taken = service.notify(body=text, title=title, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
     finally:
         service.logger.removeHandler(heard)
     return None if taken else lines
@@ -242,15 +243,24 @@ def _hushed() -> None:
     logging.getLogger("apprise").setLevel(logging.DEBUG)
 
 
+_MARKUP = str.maketrans({"<": "\u2039", ">": "\u203a", "@": "\uff20"})
+
+
+def _plain(text: str, limit: int) -> str:
+    """A line that calls nobody, links nowhere and is no markup, in whatever a service makes of `<!channel>`, `@everyone` or an
+    address: a question may hold what a robot or a stranger wrote."""
+    return clean(text, limit).translate(_MARKUP).replace("://", "[:]//")
+
+
 def _title(notice: Notice) -> str:
-    return clean(notice.title, TITLE)
+    return _plain(notice.title, TITLE)
 
 
 def _text(notice: Notice) -> str:
     """What is said, line by line, and how to look at it. There is nothing in it to press."""
-    lines = [clean(line, 400) for line in notice.text[:TEXT].splitlines()]
+    lines = [_plain(line, 400) for line in notice.text[:TEXT].splitlines()]
     if notice.link:
-        lines += ["", clean(notice.link, 200)]
+        lines += ["", _plain(notice.link, 200)]
     return "\n".join(lines)
 
 

@@ -121,6 +121,14 @@ async def test_a_no_is_told_apart_from_perhaps(service: Service, mode: str, erro
     assert len(service.got) == (1 if error == "Unanswered" else 2), "what was perhaps sent is not sent again"
 
 
+async def test_what_a_robot_wrote_calls_nobody_and_links_nowhere(service: Service) -> None:
+    text = "<!channel> @everyone press https://evil.example/approve\n[here](https://evil.example) <b>now</b>"
+    await notify(service.url()).tell("ops", Notice(title="<!here> https://x", text=text), key="k1")
+    said = service.got[0]["title"] + service.got[0]["message"]
+    assert not any(mark in said for mark in ("<", ">", "@", "://"))
+    assert "evil.example" in said, "it is still told what was written"
+
+
 class Mail(threading.Thread):
     """As much of SMTP (RFC 5321) as a client needs to hand over one message."""
 
