@@ -8,6 +8,7 @@ several writes is killed after each of them.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -116,7 +117,7 @@ async def world(
             "project": "fleet",
         }
         systems: dict[str, Any] = {
-            "depot": {"kind": "http", "url": desk, "secret": "depot", "options": options},
+            "depot": {"kind": "depot", "url": desk, "secret": "depot", "options": {"project": "fleet"}},
             "tracker": {**roundup.settings(), "url": await found.behind(stack, "tracker", roundup.url)},
             "alertmanager": {
                 "kind": "alertmanager",
@@ -135,6 +136,8 @@ async def world(
             "speed": 20.0,
         }  # waits between looks at an owner are seconds
         found.room = EngineRoom(tmp_path_factory.mktemp("kill"), systems, secrets, clock=quick)
+        (found.room.home.config / "connectors").mkdir()
+        shutil.copy(Path(__file__).parents[2] / "unit" / "connectors" / "depot.yaml", found.room.home.config / "connectors")
         found.digest = Vault(found.room.home.state / "vault").put_bytes(LOG, media="text/plain").digest
         await found.room.start()
         try:
