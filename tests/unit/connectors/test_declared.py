@@ -81,7 +81,8 @@ def _without(*keys: str) -> str:
 
 async def test_the_ports_contract_is_kept(ports: dict[str, Any]) -> None:
     report = await conformance.check(ports, system="depot", now=time.time, write=True, given={"channel": "ops"})
-    conformance.assert_kept(report)
+    assert report.broken == 0 and report.kept > 30, conformance.sentences(report)
+    assert [one for one in report.left if "notice" not in one] == [], "a message can't be taken back, all else is"
 
 
 async def test_a_ticket_comes_and_goes_as_its_owner_has_it(depot: Depot, ports: dict[str, Any]) -> None:
