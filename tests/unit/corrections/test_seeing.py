@@ -179,7 +179,7 @@ async def test_a_session_that_comes_in_late_belongs_to_the_spike_that_was_told(g
         await ground.act("correction.detect", session=one)
     assert len(ground.find("spike")) == 1
     await ground.recorded(
-        "more", count=24, robots=4, seconds=70, interventions=2, version="4.7.9", start=START - 90_000, salt=2
+        "more", count=12, robots=4, seconds=70, interventions=2, version="4.7.9", start=START - 89_700, salt=2
     )
     late = await ground.act("correction.detect", session=new[-1])
     assert [spike["id"] for spike in late["spikes"]] == [ground.find("spike")[0].id] and late["cases"]
