@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.integration.connectors.engine_room import EngineRoom
@@ -21,9 +23,15 @@ PATIENCE = 90.0
 
 @pytest.fixture
 async def room(tmp_path: Path, roundup: RoundupServer) -> AsyncIterator[EngineRoom]:
-    made = EngineRoom(tmp_path, {SYSTEM: roundup.settings()}, {"roundup": roundup.password})
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    secrets = {"roundup": roundup.password, "roundup-webhook": "told-by-the-desk"}
+    hooks = {SYSTEM: {"secret": "roundup-webhook"}}
+    made = EngineRoom(tmp_path, {SYSTEM: roundup.settings()}, secrets, webhooks=hooks, webhook_port=port)
     await made.start()
     yield made
+    roundup.silent()
     await made.close()
 
 
@@ -39,6 +47,11 @@ async def until(look: Callable[[], Awaitable[Any]], what: str, room: EngineRoom)
 
 async def case(room: EngineRoom, id: str) -> dict[str, Any]:
     return dict(await room.get(f"/v1/cases/{id}/view"))
+
+
+def port_of(room: EngineRoom) -> int:
+    """Where webhooks come in."""
+    return int(msgspec.yaml.decode((room.home.config / "quarterdeck.yaml").read_bytes())["webhook_port"])
 
 
 async def synced(room: EngineRoom) -> None:
@@ -89,6 +102,18 @@ async def test_a_case_gets_its_ticket_and_both_converge(room: EngineRoom, roundu
         return found["status"]["name"] == "in-progress" and len(found["messages"]) == 3
 
     await until(went, "what was changed here did not go there", room)
+
+    # told by the tracker itself: nobody waits for the next look
+    roundup.tells(f"http://127.0.0.1:{port_of(room)}/hooks/{SYSTEM}", "told-by-the-desk")
+    roundup.set(number, title="HAM2-amr-0417: wheel L")
+
+    async def renamed() -> bool:
+        return bool((await case(room, id))["case"]["title"] == "HAM2-amr-0417: wheel L")
+
+    await until(renamed, "what the tracker told was not looked at", room)
+    roundup.silent()
+    told = await room.get("/v1/events", limit="1000")
+    assert any(one["data"].get("event") == "qd.remote.issue.told" for one in told["rows"])
 
     # changed on both sides: neither is overwritten until somebody chose
     roundup.set(number, priority="wish")

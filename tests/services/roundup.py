@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,14 @@ class RoundupServer(msgspec.Struct, frozen=True):
     url: str
     username: str
     password: str
+    tracker: str = ""
+
+    def tells(self, url: str, secret: str) -> None:
+        """From now on each change of an issue is told there."""
+        Path(self.tracker, "webhook.json").write_text(json.dumps({"url": url, "secret": secret}), "utf-8")
+
+    def silent(self) -> None:
+        Path(self.tracker, "webhook.json").unlink(missing_ok=True)
 
     def settings(self, **options: Any) -> dict[str, Any]:
         return {
@@ -80,7 +89,7 @@ def roundup() -> Iterator[RoundupServer]:
     instance = _instance()
     found = service("roundup.sh", "start", instance=instance)
     password = Path(found["password_file"]).read_text("utf-8").strip()
-    server = RoundupServer(found["url"].rstrip("/"), found["username"], password)
+    server = RoundupServer(found["url"].rstrip("/"), found["username"], password, found["tracker"])
     try:
         with server.client() as http:
             for name in PEOPLE:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Roundup: issue tracker with a REST API (classic template, SQLite).
-# QD_WEBHOOK_URL   where a detector posts each new or changed issue (default: nowhere)
+# data/tracker/webhook.json {"url", "secret"}: where a detector posts each new or changed issue (default: nowhere)
 # QD_RATE_LIMIT    REST calls a minute for each user, then 429 (default: no limit)
 NAME=roundup
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -25,11 +25,11 @@ launch() {
     touch "$DATA/made"
   fi
   sed -i "s#^web = .*#web = $url#; s/^api_calls_per_interval = .*/api_calls_per_interval = ${QD_RATE_LIMIT:-0}/; s/^api_interval_in_sec = .*/api_interval_in_sec = 60/" "$home/config.ini"
-  spawn server ${UNROOT[@]+"${UNROOT[@]}"} env QD_WEBHOOK_URL="${QD_WEBHOOK_URL:-}" "$VENV/bin/roundup-server" -n 127.0.0.1 -p "$PORT" -t thread "qd=$home"
+  spawn server ${UNROOT[@]+"${UNROOT[@]}"} "$VENV/bin/roundup-server" -n 127.0.0.1 -p "$PORT" -t thread "qd=$home"
   wait_http 30 server "$url"
 }
 
 info() {
-  json url "http://127.0.0.1:$PORT/qd/" rest_url "http://127.0.0.1:$PORT/qd/rest" username admin password_file "$DATA/password"
+  json url "http://127.0.0.1:$PORT/qd/" rest_url "http://127.0.0.1:$PORT/qd/rest" username admin password_file "$DATA/password" tracker "$DATA/tracker"
 }
 main "$@"
