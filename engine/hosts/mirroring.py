@@ -42,8 +42,8 @@ KEEP_GONE_S = 30 * 86_400.0
 """Seconds for which an object that is gone is known again when it comes back."""
 MANY, MOST_OF_IT = 20, 0.5
 """A listing that lacks more than this many objects, and this share of them, is doubted once."""
-TELL = 500
-"""Events of one commit."""
+TELL = 100
+"""Events of one commit: what follows from them is worked out at once, and must not hold up everybody else."""
 DATA_B = 8 * 1024
 """Bytes of an object's data that go with the event."""
 EVENTS = "/quarterdeck/remote/"
@@ -134,7 +134,13 @@ class Mirroring:
     async def _take(self, job: Job, page: Pulled, cursor: str) -> int:
         """Writes what differs on one page, tells it, and goes on behind it."""
         objects = sorted({one.id: one for one in page.objects}.values(), key=lambda one: one.changed_at)
-        rows, events, changed = await asyncio.to_thread(self._compared, job, objects)
+        upserts, rows, events = await asyncio.to_thread(self._compared, job, objects)
+        changed = len(upserts)
+        while events and len(upserts) > TELL:  # the page's cursor goes with its last commit
+            await self.tell(job, events[:TELL], [(sql.UPSERT, upserts[:TELL])])
+            upserts, events = upserts[TELL:], events[TELL:]
+        if upserts:
+            rows.append((sql.UPSERT, upserts))
         for start in range(0, len(page.deleted), TELL):
             known = await asyncio.to_thread(self._reads.known, *job.key, page.deleted[start : start + TELL])
             there = [(id_, one.name, one.state, one.url) for id_, one in known.items() if not one.deleted_at]
@@ -152,8 +158,10 @@ class Mirroring:
             raise
         return changed
 
-    def _compared(self, job: Job, objects: Sequence[RemoteObject]) -> tuple[list[Any], list[dict[str, Json]], int]:
-        """(statements, events, how many differ) of a page. Runs in a thread."""
+    def _compared(
+        self, job: Job, objects: Sequence[RemoteObject]
+    ) -> tuple[list[tuple[Any, ...]], list[Any], list[dict[str, Json]]]:
+        """(rows that differ, further statements, what is told of each row) of a page. Runs in a thread."""
         known = self._reads.known(*job.key, [one.id for one in objects])
         upserts: list[tuple[Any, ...]] = []
         etags: list[tuple[Any, ...]] = []
@@ -171,10 +179,7 @@ class Mirroring:
             upserts.append(sql.row_of(*job.key, made, now))
             if job.state.seeded:
                 events.append(self._difference(job, remote, made, old))
-        rows: list[Any] = [(sql.UPSERT, upserts)] if upserts else []
-        if etags:
-            rows.append((sql.ETAG, etags))
-        return rows, events, len(upserts)
+        return upserts, [(sql.ETAG, etags)] if etags else [], events
 
     def _difference(self, job: Job, remote: RemoteObject, made: Fresh, old: Known | None) -> dict[str, Json]:
         what, fields = "created", []

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.capabilities.ports import ActionError
+from engine.hosts import mirroring as module
 from engine.hosts.clock import VirtualClock
 from engine.hosts.mirroring import MANY
 from engine.store.errors import StoreError
@@ -58,6 +59,33 @@ async def test_the_first_listing_is_one_event_and_every_difference_after_it_one(
         assert (said["state"], said["was"], said["late"]) == ("closed", "open", False)
         assert said["changed"] == ["state", "changed_at", "priority"] and said["data"] == {"priority": "P1"}
         assert found[2]["data"]["was_name"] == "T-4"
+
+
+async def test_a_page_of_many_differences_is_told_in_parts_and_its_cursor_goes_last(
+    database: Path, clock: VirtualClock, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(module, "TELL", 3)
+    owner = Owner(clock)
+    owner.put("T-0")
+    async with engine(database, clock, owner) as (_, syncing):
+        await pulled(syncing)
+        clock.advance(60)
+        for number in range(10):
+            owner.put(f"N-{number}", at=clock.now() + number)
+        tell, commits = syncing._mirroring.tell, []
+
+        async def watched(job: Any, events: Any, rows: Any = ()) -> None:
+            commits.append((len(events), job.state.cursor))
+            if len(commits) == 3:
+                raise StoreError("the disk is full")
+            await tell(job, events, rows)
+
+        monkeypatch.setattr(syncing._mirroring, "tell", watched)
+        assert "disk is full" in (await pulled(syncing)).error
+        assert commits == [(3, "log:1"), (3, "log:1"), (3, "log:1")]
+        monkeypatch.setattr(syncing._mirroring, "tell", tell)
+        await pulled(syncing)
+        assert names(told(database)) == [f"created N-{number}" for number in range(10)]
 
 
 async def test_what_did_not_differ_is_not_written_and_not_told(database: Path, clock: VirtualClock) -> None:
