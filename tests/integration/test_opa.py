@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -107,6 +108,9 @@ def home(opa: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inst
         (made.home / f"{name}.yaml").write_text(FLOW.format(name=name))
     started = made.run("engine", "start")
     assert started.returncode == 0, started.stderr
+    for name in ("shown", "frozen"):
+        registered = made.run("workflows", "register", str(made.home / f"{name}.yaml"))
+        assert registered.returncode == 0, registered.stderr
     yield made
     made.stop()
 
@@ -131,40 +135,40 @@ async def test_the_port_against_a_real_evaluator(opa: Server) -> None:
     await stranger.close()
 
 
+def decided(home: Installation, run: str) -> list[dict[str, Any]]:
+    return [row for row in home.json("events", "ls", "--event", "shop.decided")["rows"] if row["run"] == run]
+
+
 def test_what_it_allows_is_done_and_the_rest_is_not(home: Installation, opa: Server) -> None:
-    for name in ("shown", "frozen"):
-        assert home.run("workflows", "register", str(home.home / f"{name}.yaml")).returncode == 0
     run = home.json("runs", "start", "shown", "--input", "robot=robot-2")["target"]
     refused = home.run("runs", "start", "frozen")
     assert refused.returncode == 1
     assert "opa decides about run.start too" in refused.stderr + refused.stdout
     until = time.monotonic() + 15
-    while not (told := home.json("events", "ls", "--event", "shop.decided")["rows"]) and time.monotonic() < until:
+    while not (told := decided(home, run)) and time.monotonic() < until:
         time.sleep(0.2)
     assert told[0]["data"] == {"allow": False, "reason": "robot-2 is in maintenance"}
-    assert run
     lines = [json.loads(line) for line in home.run("history", "export").stdout.splitlines() if line.strip()]
     asked = [line for line in lines if line["type"] == "PolicyAsked"]
     assert {line["data"]["verb"] for line in asked} == {"workflow.register", "run.start"}
     assert all(line["data"]["decision"] for line in asked)
-    assert [line["data"]["target"] for line in lines if line["type"] == "CommandRefused"] == ["frozen"]
+    assert "frozen" in [line["data"]["target"] for line in lines if line["type"] == "CommandRefused"]
     assert opa.token not in json.dumps(lines)
 
 
 def test_a_run_waits_for_an_answer_and_goes_on(home: Installation, opa: Server) -> None:
     """No answer is no answer: the step neither passes nor fails, says why, and asks again."""
-    before = len(home.json("events", "ls", "--event", "shop.decided")["rows"])
     opa.fault("error", only="dispatch")
     try:
         run = home.json("runs", "start", "shown", "--input", "robot=robot-1")["target"]
         time.sleep(3)
-        assert len(home.json("events", "ls", "--event", "shop.decided")["rows"]) == before
+        assert decided(home, run) == []
         said = home.run("runs", "explain", run).stdout
         assert "waits for the next attempt after" in said, said
     finally:
         opa.fault("")
     until = time.monotonic() + 40
-    while len(rows := home.json("events", "ls", "--event", "shop.decided")["rows"]) == before:
+    while not (rows := decided(home, run)):
         assert time.monotonic() < until
         time.sleep(0.3)
     assert rows[0]["data"] == {"allow": True, "reason": ""}
