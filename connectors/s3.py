@@ -13,6 +13,7 @@ import os
 import random
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ import httpx
 
 from connectors import s3_answers as answers
 from connectors.aws_signature import EMPTY, query_of, signed
+from connectors.http import Logged
 from connectors.remote_text import clean
 from connectors.s3_answers import Answer, place, refused
+from engine.capabilities import dry
 from engine.capabilities.ports import ActionError, Clock, Json, Param, Stored
 
 TRIES = 5
@@ -39,12 +42,15 @@ class S3:
     def __init__(
         self, url: str, *, access_key: str = "", secret: Callable[[], str] | None = None, region: str = "us-east-1", ca: str = "",
         allow_plaintext: bool = False, timeout_s: float = 30.0, transport: httpx.AsyncBaseTransport | None = None,
+        proxy: str = "", dry_only: bool = False,
         wall: Callable[[], float] = time.time, sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:  # fmt: skip
         self.url = _origin(url, allow_plaintext)
         self._access, self._secret, self._region, self._ca = access_key, secret, region, ca
         self._timeout, self._transport, self._wall, self._sleep = timeout_s, transport, wall, sleep
+        self._proxy, self._dry_only = proxy, dry_only
         self._client: httpx.AsyncClient | None = None
+        self.calls: deque[Logged] = deque(maxlen=200)
 
     async def close(self) -> None:
         if self._client is not None:
@@ -107,9 +113,10 @@ class S3:
         if have >= stored.bytes:
             return
         headers = {"if-match": stored.etag} | ({"range": f"bytes={have}-"} if have else {})
-        path = path_of(bucket, key)
+        path, began = path_of(bucket, key), time.monotonic()
         client = self._open()
         async with client.stream("GET", self.url + path, headers=self._signed("GET", path, {}, headers)) as answer:
+            self._called("GET", path, answer.status_code, began, stored.bytes - have)
             if answer.status_code == 412 or (answer.status_code in (200, 206) and not _same(answer, stored)):
                 raise ActionError(
                     "ContentChanged",
@@ -145,7 +152,10 @@ class S3:
     ) -> Answer:
         """A small answer, asked for again while that helps: whatever is asked here, asking twice is asking once."""
         text = query_of(query)
+        if method not in ("GET", "HEAD"):
+            self._unless_dry(method, path, len(body))
         for attempt in range(TRIES):
+            began = time.monotonic()
             try:
                 async with self._open().stream(
                     method,
@@ -160,11 +170,13 @@ class S3:
                             raise ActionError(
                                 "BadAnswer", "the object store's answer is larger than it can be", retryable=False
                             )
+                    self._called(method, path, answer.status_code, began, len(read))
                     if answer.status_code not in _AGAIN:
                         return Answer(answer.status_code, bytes(read), dict(answer.headers))
                     why = f"answered {answer.status_code}"
             except httpx.TransportError as error:
                 why = type(error).__name__
+                self._called(method, path, 0, began, 0, why)
             if attempt + 1 < TRIES:
                 await self._sleep(min(CAP_S, BASE_S * 2**attempt) * random.random())
         raise ActionError("Unreachable", f"the object store: {why}", kind="communication")
@@ -174,9 +186,33 @@ class S3:
             verify: Any = ssl.create_default_context(cafile=self._ca or None)
             self._client = httpx.AsyncClient(
                 timeout=httpx.Timeout(self._timeout, connect=5.0), follow_redirects=False, trust_env=False, transport=self._transport,
-                verify=verify, headers={"accept-encoding": "identity", "user-agent": "quarterdeck"},
+                verify=verify, proxy=self._proxy or None, headers={"accept-encoding": "identity", "user-agent": "quarterdeck"},
             )  # fmt: skip
         return self._client
+
+    def _unless_dry(self, method: str, path: str, size: int) -> None:
+        """In dry mode a write is written down and not sent. Raises `NotSent`."""
+        sink = dry.sink()
+        if sink is None and not self._dry_only:
+            return
+        would = dry.Would(
+            system="object store", method=method, url=self.url + path, body=f"{size} bytes" if size else None
+        )
+        if sink is not None:
+            sink.append(would)
+        self._called(method, path, 0, time.monotonic(), 0, "not sent")
+        detail = {"method": method, "url": would.url}
+        raise dry.NotSent(
+            "NotSent", f"dry mode: {method} {clean(path, 200)} was not sent", retryable=False, detail=detail
+        )
+
+    def _called(  # noqa: PLR0917
+        self, method: str, path: str, status: int, began: float, size: int, error: str = ""
+    ) -> None:
+        ms = round((time.monotonic() - began) * 1000, 1)
+        self.calls.append(
+            Logged(at=time.time(), method=method, path=clean(path, 200), status=status, ms=ms, size=size, error=error)
+        )
 
     def _signed(
         self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str], payload: str = EMPTY
@@ -249,6 +285,8 @@ class S3Connector:
         "ca": Param(type="string", required=False, description="file of certificate authorities to trust"),
         "allow_plaintext": Param(type="boolean", required=False, description="http to another machine"),
         "timeout_s": Param(type="number", required=False, description="seconds without a byte (30)"),
+        "proxy": Param(type="string", required=False, description="forward proxy, e.g. http://proxy.example.com:3128"),
+        "dry": Param(type="boolean", required=False, description="writes are logged and refused instead of sent"),
     }
 
     def build(
@@ -262,6 +300,7 @@ class S3Connector:
             region=str(config.get("region", "us-east-1")), ca=str(config.get("ca", "")),
             allow_plaintext=config.get("allow_plaintext") is True, timeout_s=float(config.get("timeout_s", 30.0)),
             mirror=str(config.get("mirror", "")), part_b=int(config.get("part_mb", 16)) << 20,
+            proxy=str(config.get("proxy", "")), dry_only=config.get("dry") is True,
         )  # fmt: skip
         return {"recordings": store, "objects": store}
 

@@ -13,6 +13,7 @@ import pytest
 
 from connectors.s3_answers import read, text_of
 from connectors.s3_objects import LEAST_PART_B, META, ObjectStore
+from engine.capabilities import dry
 from engine.capabilities.ports import ActionError
 from tests.integration.connectors.fault_proxy import Fault, FaultProxy
 from tests.services.heavy import S3Server
@@ -144,6 +145,15 @@ async def test_a_signed_url_writes_and_reads_one_object(
     assert found.content == b"hello" and s3_server.secret_key not in put.split("X-Amz-Credential")[0]
     with pytest.raises(ActionError, match="604800"):
         await store.presign(uri, method="GET", seconds=604_801)
+
+
+async def test_in_dry_mode_nothing_is_written(store: ObjectStore, tmp_path: Path) -> None:
+    file, digest = written(tmp_path, 1000)
+    with dry.recording() as would, pytest.raises(dry.NotSent):
+        await store.put(f"s3://{BUCKET}/dry", file, digest=digest)
+    assert [(one.method, one.body) for one in would] == [("PUT", "1000 bytes")]
+    assert await store._held(BUCKET, "dry") is None
+    assert store.calls[-1].method == "HEAD" and not any("key" in one.path.lower() for one in store.calls)
 
 
 async def test_the_mirror_pages_through_everything(store: ObjectStore, s3_server: S3Server, tmp_path: Path) -> None:
