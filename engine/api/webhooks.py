@@ -96,6 +96,8 @@ class Webhooks:
             return self._unproven(source, str(error))
         except Quarantine as error:
             return self._slowed(source) or await self._kept(source, headers, body, error)
+        if source.suspended:  # senders repeat: nothing is lost meanwhile
+            return _answer(503, "suspended", {"retry-after": "60"})
         return self._slowed(source) or await self._told(source, events)
 
     async def _told(self, source: Source, events: list[Any]) -> Response:

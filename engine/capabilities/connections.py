@@ -191,9 +191,13 @@ class Connections:
             return None
         return system.connector, {**system.config, **(system.config.get("options") or {})}
 
-    def receivers(self) -> dict[str, tuple[Any, dict[str, Json]]]:
-        """All of those, by the system's name."""
-        return {name: found for name in self.systems if (found := self.receiver(name)) is not None}
+    def receivers(self) -> dict[str, tuple[Any, dict[str, Json], bool]]:
+        """All systems that send webhooks: connector, settings, and whether the system is suspended just now."""
+        return {
+            name: (one.connector, {**one.config, **(one.config.get("options") or {})}, bool(one.suspended))
+            for name, one in list(self.systems.items())
+            if callable(getattr(one.connector, "receive", None))
+        }
 
     async def check(self) -> dict[str, str]:
         """Asks every remote for a sign of life: name -> its server and version, or `error: …`."""

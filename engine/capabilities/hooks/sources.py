@@ -85,6 +85,7 @@ class Source(Struct, frozen=True, kw_only=True):
     window_s: float = 0.0
     receiver: Receiver | None = None
     kind: str = ""
+    suspended: bool = False
 
 
 class Counts:
@@ -98,8 +99,8 @@ class Counts:
         self.trouble = ""
 
 
-Receivers = Callable[[], Mapping[str, tuple[Any, Mapping[str, Json]]]]
-"""System -> its connector and its settings, for those whose connector receives webhooks, as they are now."""
+Receivers = Callable[[], Mapping[str, tuple[Any, Mapping[str, Json], bool]]]
+"""System -> its connector, its settings, whether it is suspended; for those whose connector receives webhooks."""
 
 
 class Sources:
@@ -135,7 +136,7 @@ class Sources:
         told, found = self._told.get(name), self._receivers().get(name)
         if found is None:
             return None if told is None else _own(name, told)
-        connector, config = found
+        connector, config, suspended = found
         entry = (told.secret if told is not None else "") or str(config.get(SECRET_FIELD) or "")
         old = told.old_secret if told is not None else ""
         return Source(
@@ -143,6 +144,7 @@ class Sources:
             secrets=tuple(one for one in (entry, old) if one),
             receiver=connector,
             kind=str(getattr(connector, "kind", "")),
+            suspended=suspended,
         )
 
     def all(self) -> list[Source]:
@@ -281,6 +283,8 @@ class Sources:
         count = self.count(source.name)
         if not source.secrets:
             trouble = f"no secret: qd connectors set {source.name} --set {SECRET_FIELD}=ENTRY"
+        elif source.suspended:
+            trouble = f"suspended: what it sends is sent back for later (qd connectors resume {source.name})"
         else:
             trouble = count.trouble
         timed = source.proof in proofs.TIMED and source.receiver is None

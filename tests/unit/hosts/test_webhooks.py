@@ -92,8 +92,9 @@ async def opened(world: World) -> Any:
     return await world.open(catalogue=subjects.catalogue())
 
 
-def received(secret: str = "shop-hook") -> dict[str, Any]:
-    return {"told": {}, "receivers": lambda: {"store": (Shop(), {"webhook_secret": secret} if secret else {})}}
+def received(secret: str = "shop-hook", *, suspended: bool = False) -> dict[str, Any]:
+    config = {"webhook_secret": secret} if secret else {}
+    return {"told": {}, "receivers": lambda: {"store": (Shop(), config, suspended)}}
 
 
 async def test_a_webhook_starts_the_run_that_waits_for_its_source_once(world: World) -> None:
@@ -326,6 +327,15 @@ async def test_a_systems_deliveries_are_read_by_its_connector(world: World) -> N
     made._hint = hints.append
     await post([{"n": 4}], "store")
     assert hints == ["store"], "what is mirrored of it is looked at soon"
+
+
+async def test_a_suspended_system_is_told_to_come_again(world: World) -> None:
+    host = await opened(world)
+    made = hooks(host, **received(suspended=True))
+    answer = await Post(made)([{"n": 1}], "store")
+    assert answer.status_code == 503 and answer.headers["retry-after"]
+    assert (await Post(made)([{"n": 1}], "store", authorization="Bearer wrong")).status_code == 401
+    assert world.query("select count(*) from event_threads") == [(0,)]
 
 
 async def test_a_system_without_a_secret_can_prove_nothing(world: World) -> None:
