@@ -165,6 +165,7 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         terminals = connections.ports["terminals"]
         terminals.bind(*host.keeper.for_asker(ENGINE, "gateway sessions"))
         tasks.append(asyncio.create_task(lasting("gateway sessions", terminals.run())))
+        tasks.append(asyncio.create_task(_hang_up(door, terminals)))
         tasks.append(asyncio.create_task(lasting("retention", Retention(host).run())))
         noticing = Noticing(host, connections.ports, _pack(settings)("notices"))
         tasks.append(asyncio.create_task(lasting("noticing", noticing.run())))
@@ -202,6 +203,12 @@ async def _serve(config_folder: Path, state: Path, run: Path, ready: ReadyWord) 
         await connections.ports["terminals"].close()
         await host.close()
         await connections.close()
+
+
+async def _hang_up(door: Door, terminals: Any) -> None:
+    """Open sessions hear of the end while there is still somebody to tell them."""
+    await door.stopping.wait()
+    await terminals.close()
 
 
 def _clock(settings: Settings) -> RealClock | ScaledClock:

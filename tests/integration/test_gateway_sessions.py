@@ -120,6 +120,11 @@ class Person:
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
+                while select.select([self.fd], [], [], 0.1)[0]:
+                    try:
+                        self.said += os.read(self.fd, 65536).decode("utf-8", "replace")
+                    except OSError:
+                        break
                 os.close(self.fd)
                 return os.waitstatus_to_exitcode(status)
             ready, _, _ = select.select([self.fd], [], [], 0.1)
@@ -296,6 +301,19 @@ def test_a_flood_is_kept_whole_and_memory_stays_flat(site: Site) -> None:
     assert (done.returncode, len(done.stdout)) == (0, 12_000_000)
     session = site.json("access", "sessions", "--all")[0]
     assert session["output_b"] == 12_000_000 and _rss(pid) - before < 60_000
+
+
+def test_an_engine_that_is_stopped_ends_its_sessions_and_says_so(site: Site) -> None:
+    site.glass()
+    person = Person(site, "ham2")
+    id = person.sees(r"(SS-\d+) on ham2").group(1)
+    person.type("echo re''ady\r")
+    person.sees("ready")
+    assert site.run("engine", "stop").returncode == 0
+    assert person.ended() == 255 and "the engine was stopped" in person.said
+    assert site.run("engine", "start").returncode == 0
+    done = site.session(id)
+    assert (done["state"], done["ended_why"]) == ("cut", "the engine was stopped") and done["recording"]
 
 
 def test_an_engine_that_is_killed_leaves_the_recording_and_the_next_one_keeps_it(site: Site) -> None:
