@@ -73,7 +73,14 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 def alert(state: str = "firing", severity: str = "critical", name: str = "RobotStuck", **data: Any) -> dict[str, Any]:
     labels = {"alertname": name, "robot": ROBOT, "severity": severity, **data.pop("labels", {})}
-    body = {"alert": name, "robot": ROBOT, "severity": severity, "summary": "stands in aisle 7", "labels": labels, **data}
+    body = {
+        "alert": name,
+        "robot": ROBOT,
+        "severity": severity,
+        "summary": "stands in aisle 7",
+        "labels": labels,
+        **data,
+    }
     return {"event": f"qd.alert.{state}", "id": f"{name}/1/{state}", "data": body}
 
 
@@ -119,7 +126,8 @@ async def test_the_end_of_an_alert_is_noted_where_it_began(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [{}, {"labels": None}, {"labels": {"robot": ""}}, {"labels": ["x"]}, {"robot": ""}, {"severity": 7, "robot": ""}]
+    "data",
+    [{}, {"labels": None}, {"labels": {"robot": ""}}, {"labels": ["x"]}, {"robot": ""}, {"severity": 7, "robot": ""}],
 )
 async def test_an_alert_without_a_robot_is_said_to_be_one(site: Site, data: dict[str, Any]) -> None:
     found = await site.act("alert.intake", event={"event": "qd.alert.firing", "data": data})
@@ -130,7 +138,7 @@ async def test_an_alert_without_a_robot_is_said_to_be_one(site: Site, data: dict
 
 
 async def test_a_silence_has_an_owner_a_reason_and_an_end_and_is_made_once(site: Site) -> None:
-    asked = {"matchers": {"robot": ROBOT}, "seconds": 2 * HOUR, "comment": "on the bench"}
+    asked: dict[str, Any] = {"matchers": {"robot": ROBOT}, "seconds": 2 * HOUR, "comment": "on the bench"}
     seen = await site.foresee("kay", "silence.start", **asked)
     assert seen.phrase == f"silence {ROBOT}"
     assert any("1 firing now: RobotStuck HAM2-01" in s for s in seen.sentences)
@@ -195,7 +203,7 @@ async def test_what_may_not_be_silenced_is_refused_for_people_and_workflows(
 
 
 async def test_a_workflow_may_silence_for_itself_once_per_step(site: Site) -> None:
-    asked = {"matchers": {"robot": ROBOT}, "seconds": HOUR, "comment": "under repair", "case": "M-1"}
+    asked: dict[str, Any] = {"matchers": {"robot": ROBOT}, "seconds": HOUR, "comment": "under repair", "case": "M-1"}
     first = await site.act("alert.silence", **asked)
     again = await site.act("alert.silence", **asked)
     assert first["silence"] == again["silence"] and len(site.manager.made) == 1
