@@ -135,8 +135,7 @@ class EngineRoom:
         """The run of a workflow as it is now; empty while nobody can tell."""
         with contextlib.suppress(httpx.HTTPError):
             found = await self.get("/v1/runs", workflow=name)
-            assert "rows" in found, found
-            for row in found["rows"]:
+            for row in found.get("rows", ()):  # an empty list is left out
                 if row["workflow"] == name:
                     return dict(await self.get(f"/v1/runs/{row['id']}"))
         return {}

@@ -12,7 +12,7 @@ import shutil
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import pytest
 import pytest_asyncio
 from msgspec import Struct
 
+from engine.capabilities import subjects
 from engine.capabilities.vault import Vault
 from tests.integration.connectors.engine_room import EngineRoom, serving
 from tests.integration.connectors.fault_proxy import FaultProxy
@@ -137,7 +138,9 @@ async def world(
         }  # waits between looks at an owner are seconds
         found.room = EngineRoom(tmp_path_factory.mktemp("kill"), systems, secrets, clock=quick)
         (found.room.home.config / "connectors").mkdir()
-        shutil.copy(Path(__file__).parents[2] / "unit" / "connectors" / "depot.yaml", found.room.home.config / "connectors")
+        shutil.copy(
+            Path(__file__).parents[2] / "unit" / "connectors" / "depot.yaml", found.room.home.config / "connectors"
+        )
         found.digest = Vault(found.room.home.state / "vault").put_bytes(LOG, media="text/plain").digest
         await found.room.start()
         try:
@@ -324,3 +327,82 @@ async def test_an_effect_whose_answer_nobody_heard_is_not_repeated(world: World,
         ended = await world.room.ended(runs[name])
         assert ended["run"]["status"] == "completed", f"{told}: {ended['run']}"
         assert count(name) == 1, f"{told}: it is there {count(name)} times"
+
+
+async def _until(look: Callable[[], Awaitable[bool]], what: str, world: World, seconds: float = 90) -> None:
+    limit = time.monotonic() + seconds
+    while not await look():
+        assert time.monotonic() < limit, f"{what}\n{world.room.log[-2000:]}"
+        await asyncio.sleep(0.3)
+
+
+async def test_a_case_has_one_ticket_one_page_and_one_comment(world: World) -> None:
+    """ticket.raise, page.case and ticket.sync, as the shipped workflows ask for them."""
+    depot, pager = world.servers["depot"], world.servers["pagerduty"]
+    if not world.room.alive:
+        await world.room.start()
+
+    async def dies(armed: dict[str, int], verb: str, target: str = "", **args: Any) -> None:
+        kills = world.room.kills
+        world.arm(armed)
+        with suppress(httpx.TransportError):
+            await world.room.command(verb, target, **args)
+        await world.room.died(kills)
+        await world.room.start()
+
+    writes, pages = len(depot.writes), len(pager.incidents)
+    said = {"robot": "HAM2-amr-0417", "symptom": "left drive overcurrent", "impact": 1, "urgency": 1}
+    await dies({"depot": 1, "pagerduty": 1}, "case.open", **said)
+    found: list[dict[str, Any]] = []
+
+    async def linked() -> bool:
+        found[:] = (await world.room.get("/v1/records/ticket_link", state="synced")).get("rows", [])
+        return len(found) == 1 and bool(found[0].get("attached")) and len(pager.incidents) > pages
+
+    await _until(linked, "the case has no ticket or nobody was woken", world)
+    await dies({"depot": 1}, "case.note", found[0]["case"], text="on my way")
+
+    async def told() -> bool:
+        return "comment" in depot.writes[writes:]
+
+    await _until(told, "the note did not come over", world)
+    await asyncio.sleep(2)  # forty seconds of the engine's: whoever would say it again has done it
+    assert depot.writes[writes:].count("create") == 1 and len(pager.incidents) == pages + 1
+    assert depot.writes[writes:].count("comment") == 1
+
+
+ELSEWHERE = {
+    "rollout.advance": "connectors/test_kill_updates.py",
+    "rollout.pause": "connectors/test_kill_updates.py",
+    "rollout.retry": "connectors/test_kill_updates.py",
+    "owner.create": "connectors/test_kill_updates.py",
+    "owner.next": "connectors/test_kill_updates.py",
+    "gateway.run": "test_gateway_sessions.py",
+    "registry.register": "heavy/test_engine.py",
+    "registry.alias": "heavy/test_engine.py",
+    "registry.tag": "heavy/test_engine.py",
+    "object.put": "heavy/test_engine.py",
+    "object.remove": "heavy/test_engine.py",
+    "labels.push": "heavy/test_engine.py",
+}
+"""Actions killed by another file of this folder's parent."""
+HERE_BY_A_CASE = ("ticket.raise", "ticket.sync", "page.case")
+LEAVE_NOTHING = {
+    "alert.intake": "writes records only",
+    "alert.over": "writes records only",
+    "labels.pull": "only reads at the owner",
+    "object.get": "only reads at the owner",
+    "owner.move": "sets a rollout of the owner's to a state; asked twice it is in that state",
+    "registry.fetch": "only reads at the owner",
+    "registry.note": "writes records only",
+    "ticket.plan": "writes records only",
+}
+
+
+async def test_no_action_that_writes_to_a_remote_system_is_forgotten() -> None:
+    remote = {name for name, action in subjects.actions().items() if action.reads_back and action.effect != "read"}
+    killed = {case.action for case in CASES} | {*ELSEWHERE, *HERE_BY_A_CASE}
+    assert remote - killed - LEAVE_NOTHING.keys() == set(), "say where the engine is killed under these"
+    for action, file in ELSEWHERE.items():
+        text = (Path(__file__).parent.parent / file).read_text("utf-8")
+        assert action in text and "kill" in text, f"{file} does not kill the engine under {action}"
