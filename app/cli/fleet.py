@@ -21,6 +21,7 @@ def fleet() -> None:
 
 fleet.add_command(gateways)
 
+
 @fleet.command()
 @click.option("--text", default="", help="Words to look for (site, variant, customer ...).")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True)

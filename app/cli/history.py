@@ -27,6 +27,7 @@ def history() -> None:
 
 history.add_command(play)
 
+
 @history.command()
 @options
 def verify(session: Session) -> None:

@@ -78,18 +78,22 @@ async def judged(desk: Desk, state: GatewayState, wanted: str) -> Opening:
     )  # fmt: skip
 
 
-async def open_(desk: Desk, record: None, args: OpenArgs) -> Json:
+async def open_(desk: Desk, target: None, args: OpenArgs) -> Json:
     system, port, state = await _gateway(desk, args.gateway, args.system)
-    found = await judged(desk, state, args.grant)
-    if found.why_not:
-        await _refused(desk, state, system, args, found)
-        desk.refuse(found.code, found.why_not, fix=found.fix)
+    terminals = desk.port("terminals")
     wanted = Wanted(
         person=desk.person, gateway=state, system=system, command=args.command, purpose=args.purpose, cols=args.cols,
         rows=args.rows, tty=args.tty,
     )  # fmt: skip
+    async with terminals.judging:  # of two that ask at once, the second sees the first
+        found = await judged(desk, state, args.grant)
+        if not found.why_not:
+            record = await opening.begun(desk.records, wanted, found, access=desk.policy("access"), now=desk.now())
+    if found.why_not:
+        await _refused(desk, state, system, args, found)
+        desk.refuse(found.code, found.why_not, fix=found.fix)
     made = await opening.open_session(
-        desk.records, wanted, found, port=port, terminals=desk.port("terminals"), secrets=desk.port("secrets"),
+        desk.records, record, wanted, found, port=port, terminals=terminals, secrets=desk.port("secrets"),
         policy=desk.policy(PACK), access=desk.policy("access"), now=desk.now,
     )  # fmt: skip
     return {

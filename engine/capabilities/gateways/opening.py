@@ -115,8 +115,41 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     tty: bool = True
 
 
+async def begun(
+    records: Records, wanted: Wanted, opening: Opening, *, access: Mapping[str, Json], now: float
+) -> SshSession:
+    """The intent on record, before the gateway hears of it. Raises ActionError `NoPrincipal`, `SessionEnded`."""
+    grant, gateway = opening.grant, wanted.gateway
+    if not principals_for(opening, gateway, access):
+        raise ActionError(
+            "NoPrincipal",
+            f"{gateway.name} has no site: no certificate would be for it",
+            kind="configuration",
+            retryable=False,
+        )
+    fields = {
+        "title": f"{wanted.person} on {gateway.name}" + (f": {wanted.command[:80]}" if wanted.command else ""),
+        "gateway": gateway.name, "system": wanted.system, "site": gateway.site, "region": gateway.region, "person": wanted.person,
+        "grant": grant.id if grant else "", "purpose": wanted.purpose, "command": wanted.command, "account": gateway.user,
+        "serial": grant.serial if grant else 0, "key_id": f"{grant.id if grant else 'no-grant'} {wanted.person}",
+        "until": opening.until, "cols": wanted.cols, "rows": wanted.rows, "started_at": now,
+    }  # fmt: skip
+    record: SshSession = await records.create("ssh_session", fields, key="session")
+    if record.state != "opening":
+        said = f"{record.id} was opened by this request already"
+        raise ActionError("SessionEnded", said, kind="conflict", retryable=False)
+    return record
+
+
+def principals_for(opening: Opening, gateway: GatewayState, access: Mapping[str, Json]) -> list[str]:
+    """What the certificate names: of the grant's principals those of this gateway; without a grant, the gateway's."""
+    there = principals_of(gateway, access)
+    return [one for one in there if opening.grant is None or one in opening.grant.principals]
+
+
 async def open_session(
     records: Records,
+    record: SshSession,
     wanted: Wanted,
     opening: Opening,
     *,
@@ -127,38 +160,13 @@ async def open_session(
     access: Mapping[str, Json],
     now: Callable[[], float],
 ) -> SshSession:
-    """Opens it. Raises ActionError `NoRecording`, `SessionRefused` and what the gateway, the keyring and the book say."""
-    grant, gateway = opening.grant, wanted.gateway
-    principals = (
-        list(set(grant.principals) & set(principals_of(gateway, access)))
-        if grant
-        else list(principals_of(gateway, access))
-    )
-    if not principals:
-        raise ActionError(
-            "NoPrincipal",
-            f"{gateway.name} has no site: no certificate would be for it",
-            kind="configuration",
-            retryable=False,
-        )
-    who = f"{grant.id} {wanted.person}" if grant else f"no-grant {wanted.person}"
-    fields = {
-        "title": f"{wanted.person} on {gateway.name}" + (f": {wanted.command[:80]}" if wanted.command else ""),
-        "gateway": gateway.name, "system": wanted.system, "site": gateway.site, "region": gateway.region, "person": wanted.person,
-        "grant": grant.id if grant else "", "purpose": wanted.purpose, "command": wanted.command, "account": gateway.user,
-        "serial": grant.serial if grant else 0, "key_id": who, "until": opening.until, "cols": wanted.cols, "rows": wanted.rows,
-        "started_at": now(),
-    }  # fmt: skip
-    record: SshSession = await records.create("ssh_session", fields, key="session")
-    if record.state != "opening":
-        raise ActionError(
-            "SessionEnded", f"{record.id} was opened by this request already", kind="conflict", retryable=False
-        )
+    """Opens what was begun. Raises ActionError `NoRecording` and what the gateway, the keyring and the book say."""
+    grant, gateway, who = opening.grant, wanted.gateway, record.key_id
     cast = None
     try:
         cast = terminals.cast(record, policy)
         private, certificate = await asyncio.to_thread(
-            _signed, secrets, who=f"{who} {record.id}", principals=principals, serial=record.serial,
+            _signed, secrets, who=f"{who} {record.id}", principals=principals_for(opening, gateway, access), serial=record.serial,
             seconds=opening.until - now(), skew=float(policy["certificate"]["clock_skew"]),
         )  # fmt: skip
         terminal = await port.open(

@@ -70,6 +70,7 @@ class Sessions:
         self._tasks: set[asyncio.Task[None]] = set()
         self._records: Records | None = None
         self._vault: Vault | None = None
+        self.judging = asyncio.Lock()
 
     def bind(self, records: Records, vault: Vault) -> None:
         """The book and the vault as the engine itself writes to them."""
@@ -187,11 +188,7 @@ class Sessions:
                     while live.cast.size - live.read_to > backlog and live.ending is None:
                         await live.more.wait()
             code = live.terminal.exit
-            why = (
-                f"left with status {code}"
-                if code is not None
-                else "the connection to the gateway ended"
-            )
+            why = f"left with status {code}" if code is not None else "the connection to the gateway ended"
             await self._end(live, "ended" if code is not None else "cut", why)
         except Full as error:
             await self._end(live, "cut", f"{error}: what is not recorded does not happen")
