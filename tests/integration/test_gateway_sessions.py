@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.installation import Installation
+from tests.e2e.terminal import Terminal
 from tests.services.ssh import Sshd, running
 
 pytestmark = pytest.mark.service
@@ -210,6 +212,34 @@ def test_a_shell_is_typed_into_resized_watched_and_left(site: Site) -> None:
     assert (
         site.run("access", "ssh", "--as", "tess", "ham2", "id").returncode == 1
     )  # somebody else's grant opens nothing
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed here")
+def test_the_console_lends_its_terminal_and_takes_it_back(site: Site) -> None:
+    grant = site.glass()
+    console = Terminal([sys.executable, "-m", "app"], environment=site.environment)
+    try:
+        console.wait("watch")
+        console.press("F6")
+        console.wait(r"ham2 .*up.*GR-")
+        console.press("S")
+        console.wait(r"SS-\d+ on ham2 as \w+, with " + grant["id"])
+        console.wait(r"[#$] ?$|[#$] *\n")
+        console.type("echo in''side")
+        console.press("Enter")
+        console.wait("inside")
+        console.type("exit 4")
+        console.press("Enter")
+        left = console.wait("Enter goes back to the console")
+        id = re.search(r"(SS-\d+): left with status 4", left).group(1)  # type: ignore[union-attr]
+        console.press("Enter")
+        console.wait(rf"{id} +ended")
+        console.press("Tab", "Enter")
+        console.wait(rf"{id} \w+ on ham2 with {grant['id']}")
+        console.press("G")
+        assert "inside" in console.wait("exit 4")
+    finally:
+        console.close()
 
 
 def test_a_revoked_grant_ends_the_session_within_two_seconds(site: Site) -> None:

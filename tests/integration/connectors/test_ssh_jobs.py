@@ -17,6 +17,7 @@ import pytest
 from connectors.ssh_jobs import SshJobsConnector, SshTraining
 from engine.capabilities.data.training import Spec, Status
 from engine.capabilities.ports import ActionError
+from engine.capabilities.systems import conformance
 from tests.services.ssh import Sshd, Wall, running
 from tests.unit.data.test_launcher import PROGRAM
 
@@ -137,6 +138,11 @@ async def test_a_program_that_fails_says_why(sshd: Sshd, tmp_path: Path, mode: s
     job = await training.submit(spec(tmp_path, mode), key="k")
     status = await until(training, job, "failed")
     assert status.error == error and status.message and status.result is None
+
+
+async def test_the_promises_of_the_port_are_kept(sshd: Sshd, tmp_path: Path) -> None:
+    report = await conformance.check({"training": host(sshd, tmp_path)}, system="trainer", now=time.time)
+    conformance.assert_kept(report)
 
 
 async def test_names_and_addresses_are_checked(sshd: Sshd, tmp_path: Path) -> None:
