@@ -297,9 +297,10 @@ class GitHub:
         began = walk.began or found.owner_now or time.time()
         more = bool(found.link("next"))
         issues = [self._as_ticket(one, "") for one in found.value if one.pull_request is None]
-        here = t.Walk(since=walk.since, began=began, page=str(int(walk.page or "1") + 1)).written()
+        newest = max((t.epoch(one.updated_at) for one in found.value), default=0.0)
+        page = str(int(walk.page or "1") + 1)
+        here = (t.Walk(began=began, page=page) if walk.full else t.onward(walk, newest, began, page)).written()
         if not more:
-            newest = max((one.changed_at for one in issues), default=0.0)
             idle = fresh and newest <= walk.since + t.OVERLAP_S
             # the same question is asked again while nothing is newer, so that its ETag keeps answering it for free
             here = (

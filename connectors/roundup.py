@@ -333,9 +333,12 @@ class Roundup:
         if walk.full and rows.total < walk.total:
             raise t.cursor_lost("an issue went away while the issues were listed")  # pages shifted, one may be missed
         more = page * PAGE < rows.total
+        objects = tuple([t.as_object(await self._ticket(one, "")) for one in rows.collection])
         here = t.Walk(since=walk.since, began=began, page=str(page + 1), total=rows.total)
+        if not walk.full:
+            here = t.onward(walk, max((one.changed_at for one in objects), default=0.0), began, str(page + 1))
         return Pulled(
-            objects=tuple([t.as_object(await self._ticket(one, "")) for one in rows.collection]),
+            objects=objects,
             cursor=here.written() if more else here.ended(),
             more=more,
             full=walk.full,

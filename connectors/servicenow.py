@@ -315,10 +315,14 @@ class ServiceNow:
         answer = await self._http.send_full("GET", self._table, _Rows, params=params, safe=True)
         rows, now = answer.value.result, answer.owner_now
         began, more = walk.began or now or time.time(), len(rows) == PAGE
-        page = (rows[-1].sys_id if rows else "") if walk.full else str(offset + PAGE)
-        here = t.Walk(since=walk.since, began=began, page=page)
+        objects = tuple([t.as_object(self._ticket(one)) for one in rows])
+        if walk.full:
+            here = t.Walk(began=began, page=rows[-1].sys_id if rows else "")
+        else:
+            newest = max((one.changed_at for one in objects), default=0.0)
+            here = t.onward(walk, newest, began, str(offset + PAGE))
         return Pulled(
-            objects=tuple([t.as_object(self._ticket(one)) for one in rows]),
+            objects=objects,
             cursor=here.written() if more else here.ended(),
             more=more,
             full=walk.full,

@@ -78,6 +78,14 @@ def walk(cursor: str, now: float) -> Walk:
     return found if found.began else msgspec.structs.replace(found, began=now)
 
 
+def onward(walk: Walk, newest: float, began: float, page: str) -> Walk:
+    """The next page of what changed, oldest first: from the newest time seen, so that what is changed meanwhile (and moves to
+    the end) shifts nothing past us; by `page` only where all of a page has one time."""
+    if newest > walk.since:
+        return Walk(since=newest, began=began)
+    return Walk(since=walk.since, began=began, page=page)
+
+
 def cursor_lost(why: str) -> ActionError:
     return ActionError("CursorLost", f"the listing begins anew: {why}", kind="conflict", retryable=True)
 

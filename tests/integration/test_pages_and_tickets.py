@@ -69,7 +69,7 @@ async def test_an_urgent_case_wakes_somebody_once_and_has_its_ticket(tmp_path: P
             await room.command("case.claim", id)
 
             async def acknowledged() -> bool:
-                return pager.incidents[0]["status"] == "acknowledged"
+                return bool(pager.incidents[0]["status"] == "acknowledged")
 
             await until(acknowledged, "the page was not acknowledged", room)
 

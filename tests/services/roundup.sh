@@ -20,6 +20,8 @@ launch() {
     rm -rf "$home"
     "$VENV/bin/roundup-admin" -i "$home" install classic sqlite \
       "admin_email=admin@quarterdeck.test,tracker_web=$url,mail_domain=quarterdeck.test,mail_host=localhost,mail_debug=$DATA/mail.txt" >&2
+    # every call proves its password anew, at 250,000 rounds of PBKDF2: 0.2 s that test nothing of ours
+    sed -i 's/^#* *password_pbkdf2_default_rounds = .*/password_pbkdf2_default_rounds = 1000/' "$home/config.ini"
     cp "$HERE/roundup_webhook.py" "$home/detectors/webhook.py"
     "$VENV/bin/roundup-admin" -i "$home" initialise "$(cat "$DATA/password")" >&2
     touch "$DATA/made"
