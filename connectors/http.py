@@ -274,7 +274,7 @@ class HttpClient:
                     data = await self._read(answer, call.limit_b)
             size = len(data)
             self._heard(answer)
-            if status == 304:
+            if status == 304 and "if-none-match" in call.headers:
                 self._circuit.worked()
                 raise NotModified(pacing.date(answer.headers.get("date")))
             if status >= 300:
@@ -413,7 +413,13 @@ class HttpClient:
         if found is not None:
             found.append(would)
         entry = Logged(
-            at=time.time(), method=method, path=masked(target), status=0, ms=0, size=0, error="not sent (dry)"
+            at=time.time(),
+            method=method,
+            path=masked(target.removeprefix(self.url)),
+            status=0,
+            ms=0,
+            size=0,
+            error="not sent (dry)",
         )
         self.log.append(entry)
         text = f"{self.name}: dry mode, {method} {masked(target)} was not sent"

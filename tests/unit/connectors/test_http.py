@@ -80,6 +80,8 @@ async def test_what_has_not_changed_is_said_so() -> None:
     http = client(give)
     same = await http.get_if_changed("/x", dict, '"v1"')
     assert isinstance(same, NotModified) and same.owner_now == 5e8 and seen[0].headers["if-none-match"] == '"v1"'
+    with pytest.raises(ActionError):  # nobody asked whether it changed
+        await client(lambda r: httpx.Response(304)).get("/x", dict)
     fresh = await http.get_if_changed("/x", dict, "")
     assert not isinstance(fresh, NotModified) and "if-none-match" not in seen[1].headers
 
