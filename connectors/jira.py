@@ -355,9 +355,11 @@ class Jira:
         jql = f'project = "{self._project}"'
         if walk.full:
             jql += " ORDER BY key ASC"
-        else:  # relative: absolute times mean the account's time zone
+        else:
+            # relative, because absolute times mean the account's time zone; by key, because what is changed meanwhile would
+            # move in a list by time, and shift another one past us
             now = time.time() + (self._http.owner_offset_s or 0.0)
-            jql += f" AND updated >= -{max(1, math.ceil((now - walk.since) / 60) + 1)}m ORDER BY updated ASC"
+            jql += f" AND updated >= -{max(1, math.ceil((now - walk.since) / 60) + 1)}m ORDER BY key ASC"
         sent: dict[str, Json] = {"jql": jql, "fields": FIELDS[:-1], "maxResults": PAGE}
         if walk.page:
             sent["nextPageToken"] = walk.page

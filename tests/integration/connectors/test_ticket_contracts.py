@@ -6,6 +6,7 @@ Jira, ServiceNow, GitHub or PagerDuty.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -22,6 +23,7 @@ import connectors.jira
 import connectors.pagerduty
 import connectors.servicenow
 from connectors import adf
+from connectors import ticketing as t
 from connectors.credentials import PagerDutyToken
 from engine.capabilities.ports import ActionError, InDoubt
 from engine.capabilities.systems import conformance
@@ -255,6 +257,31 @@ async def test_issues_are_mirrored_whole_then_by_what_changed(system: System, mo
     with pytest.raises(ActionError) as lost:
         await system.port.pull("issue", "nonsense")
     assert lost.value.error == "CursorLost"
+
+
+async def test_what_changes_while_changes_are_listed_hides_no_other(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that moves to the end of the list would shift those behind it onto a page that was read already."""
+    for module in (connectors.github, connectors.jira, connectors.servicenow):
+        monkeypatch.setattr(module, "PAGE", 2)
+    ids = [(await opened(system, key=f"k{n}")).id for n in range(6)]
+    monkeypatch.setattr(t, "OVERLAP_S", 3600.0)
+    cursor, more = "", True
+    while more:
+        page = await system.port.pull("issue", cursor)
+        cursor, more = page.cursor, page.more
+    await asyncio.sleep(1.05)  # its times are whole seconds at most of them
+    changed: set[str] = set()
+    for number in range(20):
+        page = await system.port.pull("issue", cursor)
+        changed |= {one.id for one in page.objects}
+        cursor = page.cursor
+        if number == 0:
+            system.set(ids[0], title="changed while they were listed")
+        if not page.more:
+            break
+    assert changed == set(ids)
 
 
 async def test_wrong_credentials_are_said_and_not_shown(system: System) -> None:
