@@ -234,7 +234,7 @@ def test_the_console_lends_its_terminal_and_takes_it_back(site: Site) -> None:
         id = re.search(r"(SS-\d+): left with status 4", left).group(1)  # type: ignore[union-attr]
         console.press("Enter")
         console.wait(rf"{id} +ended")
-        console.press("Tab", "Enter")
+        console.press("Tab", "g", "Enter")
         console.wait(rf"{id} \w+ on ham2 with {grant['id']}")
         console.press("G")
         assert "inside" in console.wait("exit 4")
