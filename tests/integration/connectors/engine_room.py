@@ -118,7 +118,7 @@ class EngineRoom:
         step = {
             "action": action,
             "with": dict(given),
-            "key": "run.id",
+            "key": f"'{name}'",  # run ids begin anew in each installation, servers are shared
             "timeout": timeout,
             "retry": {"attempts": 6, "first": "1s", "factor": 1.5, "cap": "5s"},
         }
