@@ -304,6 +304,7 @@ def application(door: Door) -> Starlette:
         Route(_open_ended(path), guarded(read(how, known)), methods=["GET"])
         for path, (_, _, known, how) in READS.items()
     ]
+
     async def secret(request: Request, caller: Caller) -> Response:
         return await (secrets.delete if request.method == "DELETE" else secrets.put)(door, request, caller)
 

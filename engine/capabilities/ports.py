@@ -49,6 +49,7 @@ class Deferred(Exception):
 class Context(Protocol):
     """What an action gets beside its input. `now` is the engine's clock (UTC epoch s); `key` is stable over attempts.
 
+    `installation` tells this one from all others that may use the same remote systems; `key` begins with it.
     `records` is the book (`engine.capabilities.records.Records`), `vault` the content-addressed store; what is written
     through them names this step as its cause.
     """
@@ -58,6 +59,7 @@ class Context(Protocol):
     run: str
     path: str
     key: str
+    installation: str
     attempt: int
     in_doubt: bool
     recovered: bool

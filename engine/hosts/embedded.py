@@ -87,6 +87,7 @@ class Host:
             mark=self._mark,
             keeper=self.keeper,
             started_by=self._started_by,
+            installation=self.loader.installation,
         )
         self.alarms = self.carrier.alarms = Alarms(
             config.clock, read=self.loader.timers, fire=self.carrier.fire, horizon_s=config.horizon_s

@@ -83,6 +83,7 @@ class ActionContext:
         "attempt",
         "beat",
         "in_doubt",
+        "installation",
         "key",
         "path",
         "progress",
@@ -95,7 +96,9 @@ class ActionContext:
         self.run = run
         scope, step = effect.scope, effect.step
         self.path = f"{scope}.{step.rpartition('.')[2]}" if scope else step
-        self.key, self.attempt = effect.key, effect.attempt
+        self.installation = running.installation
+        # elsewhere, or set up anew, there is a `run-1` too, and both may use one tracker
+        self.key, self.attempt = f"{self.installation}/{effect.key}", effect.attempt
         self.in_doubt, self.recovered = effect.in_doubt, effect.recovered
         self.progress: Json = None
         self.beat = 0.0
@@ -161,8 +164,10 @@ class Running:
         mark: Callable[[str, RunAction], asyncio.Future[bool]],
         keeper: Keeper | None = None,
         started_by: Callable[[str], str] = lambda run: "",
+        installation: Callable[[], str] = lambda: "",
     ) -> None:
         self.keeper, self.started_by = keeper, started_by
+        self._find_installation, self._installation = installation, ""
         self.actions, self.ports, self.policy, self.clock = actions, ports, policy, clock
         self._report, self._mark = report, mark
         self._tasks: dict[Key, tuple[asyncio.Task[None], ActionContext, RunAction]] = {}
@@ -173,6 +178,12 @@ class Running:
 
     def __len__(self) -> int:
         return len(self._tasks)
+
+    @property
+    def installation(self) -> str:
+        if not self._installation:
+            self._installation = self._find_installation()
+        return self._installation
 
     def start(self, run: str, effect: RunAction) -> None:
         """Begins an attempt; the same attempt twice is begun once."""

@@ -199,6 +199,11 @@ class Loader:
         """(key, run, held) in the order of asking."""
         return [(row[0], row[1], bool(row[2])) for row in self.rows("select key, run, held from locks order by seq")]
 
+    def installation(self) -> str:
+        """What tells this history from every other one: the beginning of its first event's hash; empty before there is one."""
+        first = chain.hash_at(self._database, 1)
+        return first.hex()[:12] if first else ""
+
     def last_number(self) -> int:
         row = self._database.execute("select max(number) from runs").fetchone()
         return int(row[0] or 0)

@@ -46,7 +46,7 @@ async def push(context: Context, given: Input) -> Json:
     # a schema that changes makes another project: answers to other questions are not mixed
     project = await port.project(
         f"{snapshot.title}: {tasks[0].schema.name}", values, spans=spans, numbers=numbers,
-        key=f"labels/{snapshot.id}/{tasks[0].schema.digest}", in_doubt=context.in_doubt,
+        key=f"{context.installation}/labels/{snapshot.id}/{tasks[0].schema.digest}", in_doubt=context.in_doubt,
     )  # fmt: skip
     context.heartbeat({"done": 0, "of": len(jobs), "unit": "tasks", "what": f"handing over to project {project}"})
     there = await port.push(project, jobs, key=context.key, in_doubt=context.in_doubt) if jobs else 0

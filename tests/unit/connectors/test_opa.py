@@ -54,7 +54,9 @@ async def test_only_a_plain_yes_is_a_yes(answer: Any, allow: bool, reason: str) 
     assert (found.allow, found.reason) == (allow, reason)
 
 
-@pytest.mark.parametrize(("status", "answer"), [(500, {}), (401, {}), (400, {}), (200, b'{"result": tru'), (200, b"[]")])
+@pytest.mark.parametrize(
+    ("status", "answer"), [(500, {}), (401, {}), (400, {}), (200, b'{"result": tru'), (200, b"[]")]
+)
 async def test_no_answer_is_an_error(status: int, answer: Any) -> None:
     port = opa(answer, status)
     port._http._sleep = _at_once  # type: ignore[method-assign]

@@ -37,6 +37,7 @@ class Context:
 
     def __init__(self, table: Table, run: str, number: int) -> None:
         self.run, self.path, self.key, self.attempt = run, "step", f"{run}/step/{number}", 1
+        self.installation = "here"
         self.in_doubt = self.recovered = False
         self.started_by = "ana"
         self.progress: list[Any] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -230,8 +231,8 @@ def test_a_step_of_a_map_has_the_path_people_read() -> None:
         timeout=None,
         heartbeat=None,
     )
-    context = ActionContext(None, "run-1", effect)  # type: ignore[arg-type]
-    assert context.path == "stages#0.dispatch"
+    context = ActionContext(SimpleNamespace(installation="here"), "run-1", effect)  # type: ignore[arg-type]
+    assert context.path == "stages#0.dispatch" and context.key == "here/k"
     assert Step(id="stages.dispatch", kind="action").name == "dispatch"
 
 

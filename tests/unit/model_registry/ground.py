@@ -112,6 +112,7 @@ class MemoryStore:
 class Context:
     def __init__(self, ground: Ground, number: int) -> None:
         self.run, self.path, self.key, self.attempt = "run-1", "step", f"run-1/step/{number}", 1
+        self.installation = "here"
         self.in_doubt = self.recovered = False
         self.started_by = "ana"
         self._ground = ground
