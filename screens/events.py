@@ -14,8 +14,9 @@ from engine.contract.common import CommandAnswer, Problem
 from engine.contract.events import OutEvent, OutEventPage, TriggerView
 from screens import event_views
 from screens.acts import Act, Reason, register
-from screens.base import QScreen, Target
+from screens.base import Target
 from screens.model import Delta, age, coarse
+from screens.split import SplitScreen
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
 from screens.widgets.rows import Cells
@@ -23,7 +24,6 @@ from screens.widgets.text import Page
 
 LIMIT = 300
 SETTLE_S = 1.0
-WIDE = 130
 
 register(
     Act(
@@ -42,10 +42,11 @@ register(
 )
 
 
-class EventsScreen(QScreen):
+class EventsScreen(SplitScreen):
     NAME = "events"
     TITLE_WORD = "Events"
     ROOT = True
+    LISTS = ("events", "rules")
     ACTS = ("events.open", "events.detail", "events.rules", "events.run", "events.emit")
     AUTO_FOCUS = "#events"
 
@@ -56,8 +57,6 @@ class EventsScreen(QScreen):
         self._loaded = False
         self._asked_at = 0.0
         self._later: Any = None
-        self._view = "events"
-        self._detail = False
 
     def body(self) -> ComposeResult:
         with Container(classes="split"):
@@ -88,36 +87,10 @@ class EventsScreen(QScreen):
             with Container(id="side", classes="column"):
                 yield Page(id="said", indent=4)
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self._place()
-        self.refetch()
-
-    def on_resize(self) -> None:
-        super().on_resize()
-        if self.is_mounted:
-            self._place()
-
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
         if self._loaded:
             self.refetch()
-
-    @property
-    def wide(self) -> bool:
-        return self.size.width >= WIDE
-
-    @property
-    def table(self) -> LineTable:
-        return self.query_one(f"#{self._view}", LineTable)
-
-    def _place(self) -> None:
-        listed = self.wide or not self._detail
-        for name in ("events", "rules"):
-            self.query_one(f"#{name}").display = listed and name == self._view
-        self.query_one("#side").display = self.wide or self._detail
-        self.query_one("#side").set_class(self.wide, "ruled")
-        self.table.wake()
 
     # -- data ---------------------------------------------------------------------------------------------------
 

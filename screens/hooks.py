@@ -14,8 +14,9 @@ from engine.contract.notices import NoticeView
 from engine.contract.records import EvidenceText
 from screens import hooks_view
 from screens.acts import Act, Field, Level, Reason, register
-from screens.base import QScreen, Target
+from screens.base import Target
 from screens.model import Delta
+from screens.split import SplitScreen
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
 from screens.widgets.text import Page
@@ -25,7 +26,6 @@ VIEWS = ("aside", "sources", "messages")
 AGAIN_S = 5.0
 """Real seconds between looks while the screen is in front: counts change without an event of ours."""
 LIMIT = 200
-WIDE = 130
 
 register(
     Act("hooks.detail", "enter", "what it says", help="All about the line under the cursor; back to the list", order=10),
@@ -36,10 +36,11 @@ register(
 )  # fmt: skip
 
 
-class HooksScreen(QScreen):
+class HooksScreen(SplitScreen):
     NAME = "hooks"
     TITLE_WORD = "Webhooks"
     ROOT = True
+    LISTS = VIEWS
     ACTS = ("hooks.detail", "hooks.other", "hooks.retry", "hooks.discard", "hooks.gate")
     AUTO_FOCUS = "#aside"
 
@@ -51,8 +52,6 @@ class HooksScreen(QScreen):
         self._texts: dict[str, EvidenceText] = {}
         self._got: set[str] = set()
         self._asked_at = 0.0
-        self._view = "aside"
-        self._detail = False
 
     def body(self) -> ComposeResult:
         with Container(classes="split"):
@@ -94,36 +93,10 @@ class HooksScreen(QScreen):
             with Container(id="side", classes="column"):
                 yield Page(id="said", indent=9)
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self._place()
-        self.refetch()
-
-    def on_resize(self) -> None:
-        super().on_resize()
-        if self.is_mounted:
-            self._place()
-
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
         if self._got:
             self.refetch()
-
-    @property
-    def wide(self) -> bool:
-        return self.size.width >= WIDE
-
-    @property
-    def table(self) -> LineTable:
-        return self.query_one(f"#{self._view}", LineTable)
-
-    def _place(self) -> None:
-        listed = self.wide or not self._detail
-        for name in VIEWS:
-            self.query_one(f"#{name}").display = listed and name == self._view
-        self.query_one("#side").display = self.wide or self._detail
-        self.query_one("#side").set_class(self.wide, "ruled")
-        self.table.wake()
 
     # -- data ---------------------------------------------------------------------------------------------------
 

@@ -9,16 +9,16 @@ from engine.contract.common import Problem
 from engine.contract.events import OutEvent, Trace, TraceNode
 from screens import chrome, event_views
 from screens.acts import Act, Reason, register
-from screens.base import QScreen, Target
+from screens.base import Target
 from screens.model import Delta
 from screens.runs import GLYPH
+from screens.split import SplitScreen
 from screens.thread import EVENT, HOW, MORE, RUN, branches, focused, made, unheard
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
 from screens.widgets.rows import Cells
 from screens.widgets.text import Page
 
-WIDE = 130
 SETTLE_S = 2.0
 
 register(
@@ -41,9 +41,10 @@ register(
 )
 
 
-class TraceScreen(QScreen):
+class TraceScreen(SplitScreen):
     NAME = "trace"
     TITLE_WORD = "Thread"
+    LISTS = ("thread",)
     ACTS = ("trace.open", "trace.cause", "trace.effect", "trace.detail", "trace.here", "trace.root", "trace.whole")
     AUTO_FOCUS = "#thread"
 
@@ -52,7 +53,6 @@ class TraceScreen(QScreen):
         self.asked = id
         self.trace: Trace | None = None
         self._event: OutEvent | None = None
-        self._detail = False
         self._whole = False
         self._lines_shown: list[TraceNode] = []
 
@@ -70,26 +70,6 @@ class TraceScreen(QScreen):
             with Container(id="side", classes="column"):
                 yield Page(id="said", indent=4)
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self._place()
-        self.refetch()
-
-    def on_resize(self) -> None:
-        super().on_resize()
-        if self.is_mounted:
-            self._place()
-
-    @property
-    def wide(self) -> bool:
-        return self.size.width >= WIDE
-
-    def _place(self) -> None:
-        self.query_one("#side").display = self.wide or self._detail
-        self.query_one("#side").set_class(self.wide, "ruled")
-        self.query_one("#thread").display = self.wide or not self._detail
-        self.query_one("#thread", LineTable).wake()
-
     # -- data ---------------------------------------------------------------------------------------------------
 
     def refetch(self) -> None:
@@ -105,7 +85,7 @@ class TraceScreen(QScreen):
     def _got(self, trace: Trace) -> None:
         first = self.trace is None
         self.trace = trace
-        table = self.query_one("#thread", LineTable)
+        table = self.table
         rows = self._rows()
         if first:
             table.load(rows)
@@ -116,7 +96,7 @@ class TraceScreen(QScreen):
 
     def failed(self, problem: Problem) -> None:
         if self.trace is None:
-            table = self.query_one("#thread", LineTable)
+            table = self.table
             table.empty = [f"{self.asked} has no thread: {problem.reason}. Esc goes back."]
             table.refresh()
 
@@ -153,7 +133,7 @@ class TraceScreen(QScreen):
     # -- keys ---------------------------------------------------------------------------------------------------
 
     def _at(self) -> int:
-        return self.query_one("#thread", LineTable).cursor
+        return self.table.cursor
 
     def node(self) -> TraceNode | None:
         place = self._at()
@@ -227,12 +207,12 @@ class TraceScreen(QScreen):
 
     def _go(self, place: int) -> None:
         if self._lines_shown:
-            self.query_one("#thread", LineTable).go_to(key(place, self._lines_shown[place]))
+            self.table.go_to(key(place, self._lines_shown[place]))
 
     def act_trace_whole(self) -> None:
         node = self.node()
         self._whole = not self._whole
-        table = self.query_one("#thread", LineTable)
+        table = self.table
         table.load(self._rows())
         kept = next(
             (place for place, one in enumerate(self._lines_shown) if node is not None and one.id == node.id), None

@@ -14,15 +14,15 @@ from engine.contract.common import CommandAnswer, Json, Problem
 from engine.contract.system import WorkflowView
 from screens import event_views
 from screens.acts import Act, Reason, register
-from screens.base import QScreen, Target
+from screens.base import Target
 from screens.form_fields import FormField
 from screens.model import Delta, coarse
+from screens.split import SplitScreen
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
 from screens.widgets.rows import Cells
 from screens.widgets.text import Page
 
-WIDE = 130
 PLAIN = ("string", "integer", "number", "boolean")
 KIND_GLYPH = {
     "gate": "\u2691",
@@ -74,10 +74,11 @@ register(
 )
 
 
-class WorkflowsScreen(QScreen):
+class WorkflowsScreen(SplitScreen):
     NAME = "workflows"
     TITLE_WORD = "Workflows"
     ROOT = True
+    LISTS = ("workflows",)
     ACTS = ("workflows.open", "workflows.start", "workflows.runs", "workflows.text")
     AUTO_FOCUS = "#workflows"
 
@@ -104,30 +105,10 @@ class WorkflowsScreen(QScreen):
             with Container(id="side", classes="column"):
                 yield Page(id="said", indent=4)
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self._place()
-        self.refetch()
-
-    def on_resize(self) -> None:
-        super().on_resize()
-        if self.is_mounted:
-            self._place()
-
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
         if self._loaded:
             self.refetch()
-
-    @property
-    def wide(self) -> bool:
-        return self.size.width >= WIDE
-
-    def _place(self) -> None:
-        self.query_one("#workflows").display = self.wide or not self._detail
-        self.query_one("#side").display = self.wide or bool(self._detail)
-        self.query_one("#side").set_class(self.wide, "ruled")
-        self.query_one("#workflows", LineTable).wake()
 
     # -- data ---------------------------------------------------------------------------------------------------
 
@@ -142,14 +123,14 @@ class WorkflowsScreen(QScreen):
     def _got(self, rows: tuple[WorkflowView, ...]) -> None:
         self._loaded = True
         self._rows = {row.workflow: row for row in rows}
-        table = self.query_one("#workflows", LineTable)
+        table = self.table
         table.empty = ["No workflow is registered:  qd workflows register FILE"]
         table.merge([(row.workflow, cells(row)) for row in rows])
         self._look()
 
     def failed(self, problem: Problem) -> None:
         if not self._loaded:
-            table = self.query_one("#workflows", LineTable)
+            table = self.table
             table.empty = [f"The catalogue can't be shown: {problem.reason}."]
             table.refresh()
 
@@ -182,7 +163,7 @@ class WorkflowsScreen(QScreen):
     # -- keys ---------------------------------------------------------------------------------------------------
 
     def row(self) -> WorkflowView | None:
-        return self._rows.get(self.query_one("#workflows", LineTable).cursor_key)
+        return self._rows.get(self.table.cursor_key)
 
     def target(self) -> Target | None:
         row = self.row()

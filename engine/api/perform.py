@@ -19,6 +19,7 @@ from engine.api.consequences import NONE, Consequences, consequences, fits
 from engine.api.door import Door, Host
 from engine.api.problems import Denied, malformed
 from engine.capabilities.desk import DeskVerb
+from engine.capabilities.hooks.sources import deep
 from engine.capabilities.policy import Reason
 from engine.contract.common import CommandAnswer, Json
 from engine.core import commands as core
@@ -117,7 +118,7 @@ def _shaped(verb: verbs.Verb, body: bytes) -> tuple[verbs.Request, Any]:
         raise _too_deep("body") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise malformed(error) from error
-    if _deeper(request.args, DEEPEST):
+    if deep(request.args, DEEPEST):
         raise _too_deep("args")
     if verb.needs_target and not request.target:
         raise Denied(422, "missing_field", f"{verb.name} needs a target", field="target")
@@ -125,21 +126,6 @@ def _shaped(verb: verbs.Verb, body: bytes) -> tuple[verbs.Request, Any]:
         return request, msgspec.convert(request.args, verb.args, strict=True)
     except msgspec.ValidationError as error:
         raise malformed(error, within="args") from error
-
-
-def _deeper(value: Json, levels: int) -> bool:
-    """Whether lists and objects nest deeper than that. What is recorded is read again by code that recurses."""
-    layer = [value]
-    for _ in range(levels):
-        layer = [
-            inner
-            for each in layer
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not layer:
-            return False
-    return any(isinstance(each, dict | list) for each in layer)
 
 
 def _too_deep(field: str) -> Denied:

@@ -340,7 +340,7 @@ def unmarked(headers: Mapping[str, str], secret: str) -> dict[str, str]:
 
 
 def deep(value: Json, levels: int) -> bool:
-    """Whether lists and objects nest deeper than that."""
+    """Whether lists and objects nest deeper than that: what is recorded is read again by code that recurses."""
     layer = [value]
     for _ in range(levels):
         layer = [
