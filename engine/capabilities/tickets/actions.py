@@ -10,7 +10,7 @@ from engine.capabilities.records import Emit
 from engine.capabilities.systems.ports import NewTicket, Paging, Ticket, Tickets
 from engine.capabilities.tickets import casework
 from engine.capabilities.tickets.converging import Converging
-from engine.capabilities.tickets.paging import page_case
+from engine.capabilities.tickets.paging import page_case, page_told
 from engine.capabilities.tickets.turns import turn
 from engine.contract.cases import CASE_OVER, CaseView
 from engine.contract.tickets import LINK_OVER, Agreed, TicketLink
@@ -320,6 +320,8 @@ def actions() -> Mapping[str, Action]:
         ("page.resolve", page_resolve, "It is over", "idempotent", required(key="string") | where, optional(key="string")),
         ("page.case", page_case, "Wake somebody for a case, or say that somebody has it, or that it is over", "idempotent",
          required(case="string") | where, optional(page="string", state="string", why="string")),
+        ("page.told", page_told, "What people did at the paging system is taken over", "idempotent",
+         required(key="string", state="string"), optional(page="string", state="string", why="string")),
     )  # fmt: skip
     return {
         name: Action(

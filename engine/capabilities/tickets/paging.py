@@ -1,5 +1,5 @@
 """Who is woken for a case: raised once, acknowledged when somebody has it, ended when it is resolved. The paging system's
-own key makes a second page the same page."""
+own key makes a second page the same page. What people do there is taken over."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from engine.contract.tickets import TicketPage
 
 Json = Any
 PACK = "tickets"
+STATES = {"acknowledged": "acknowledged", "resolved": "acknowledged", "triggered": "raised"}
+"""What the paging system says of a page -> what its record becomes."""
 
 
 def severity(case: CaseView, policy: Mapping[str, Json]) -> str:
@@ -78,3 +80,17 @@ async def page_case(context: Context, given: dict[str, Json]) -> Json:
                 "ticket_page", page.id, to="raised", set={"raised_at": now, "severity": loud}, reason="woken again"
             )
     return {"page": page.id if page else "", "state": page.state if page else "none", "why": ""}
+
+
+async def page_told(context: Context, given: dict[str, Json]) -> Json:
+    """Takes over what people did at the paging system. A page that ended there while its case stands counts as somebody
+    having it: nobody is woken again for what they just put away, and the case is not closed by it."""
+    key = str(given["key"])
+    pages: list[TicketPage] = await context.records.find("ticket_page", where={"key": key}, limit=1) if key else []
+    page, state = pages[0] if pages else None, STATES.get(str(given["state"]))
+    if page is None or state is None or page.state in ("ended", state):
+        return {"page": page.id if page else "", "state": page.state if page else "none", "why": "nothing new"}
+    said = f"{page.system}: {given['state']}"
+    noted = {"acked_at": context.now()} if state == "acknowledged" else {"raised_at": context.now()}
+    page = await context.records.change("ticket_page", page.id, to=state, set=noted, reason=said)
+    return {"page": page.id, "state": page.state, "why": said}

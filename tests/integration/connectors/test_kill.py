@@ -394,6 +394,7 @@ LEAVE_NOTHING = {
     "object.get": "only reads at the owner",
     "owner.move": "sets a rollout of the owner's to a state; asked twice it is in that state",
     "registry.fetch": "only reads at the owner",
+    "page.told": "writes records only",
     "registry.note": "writes records only",
     "ticket.plan": "writes records only",
 }

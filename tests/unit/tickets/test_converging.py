@@ -44,6 +44,8 @@ async def test_a_case_of_weight_gets_one_ticket_and_a_light_one_none(ground: Tic
     assert case in ticket.body and "closed by a second person" in ticket.body
     assert ground.case(case).external_ref == f"{SYSTEM}/{ticket.id}" and ground.link(link).state == "synced"
     assert ground.tracker.writes.count("open") == 1 and ground.told("qd.ticket.opened")[0]["case"] == case
+    told = await ground.act("page.told", key=ground.pager.told[0][1], state="acknowledged")
+    assert told["state"] == "ended", "what comes late changes nothing"
     light = await ground.queued("HAM2-02", "hums", impact=3, urgency=3)
     assert await ground.sync(case=light) == "" and len(ground.tracker.tickets) == 1
 
@@ -323,6 +325,19 @@ async def test_tickets_nobody_spoke_of_are_looked_at(ground: TicketGround) -> No
     assert (await ground.act("ticket.due"))["links"] == []
     ground.clock.advance(16 * MINUTE)
     assert (await ground.act("ticket.due"))["links"] == [link]
+
+
+async def test_what_people_do_with_a_page_is_taken_over_and_wakes_nobody_again(ground: TicketGround) -> None:
+    case = await ground.queued(impact=1, urgency=1)
+    await ground.act("page.case", case=case)
+    ((_, key),) = ground.pager.told
+    assert (await ground.act("page.told", key=key, state="acknowledged"))["state"] == "acknowledged"
+    assert (await ground.act("page.told", key=key, state="triggered"))["state"] == "raised"
+    put_away = await ground.act("page.told", key=key, state="resolved")
+    assert put_away["state"] == "acknowledged" and "resolved" in put_away["why"]
+    await ground.act("page.case", case=case)
+    assert [what for what, _ in ground.pager.told] == ["raise"], "the case stands, and nobody is woken for it twice"
+    assert (await ground.act("page.told", key="somebody else's", state="resolved"))["page"] == ""
 
 
 async def test_somebody_is_woken_once_and_no_longer_when_it_is_claimed(ground: TicketGround) -> None:
