@@ -58,6 +58,20 @@ def explain(definition: Definition, state: State, now: float) -> list[WaitingOn]
     return found
 
 
+SAID = 160
+"""Characters of an error's own words that are told."""
+
+
+def trouble(token: Token) -> str:
+    """The newest failed attempt in its own words, which name who could not be reached; empty when nothing failed."""
+    failure = token.failure
+    if failure is None:
+        return ""
+    words = " ".join(failure.message.split())
+    said = words if len(words) <= SAID else f"{words[: SAID - 1]}…"
+    return f"{failure.error}: {said}" if said else failure.error
+
+
 def _until(token: Token, *purposes: str) -> float | None:
     return min((timer.due for timer in token.timers if timer.purpose in purposes), default=None)
 
@@ -78,11 +92,13 @@ def _undoing(state: State, token: Token) -> WaitingOn:
 def _call(state: State, token: Token, step: Step, now: float) -> WaitingOn:
     call = token.call
     action = call.action if call is not None else ""
+    failed = trouble(token)
+    after = f", after {failed}" if failed else ""
     what = f"a sample of {action}" if call is not None and call.sample else f"{action} to answer"
     if call is not None and call.in_doubt:
-        what = f"{action} to tell what became of a try that was not answered"
+        what = f"{action} to tell what became of a try that was not answered{after}"
     elif token.attempt > 1 and not (call is not None and call.sample):
-        what += f" (attempt {token.attempt})"
+        what += f" (attempt {token.attempt}{after})"
     if token.leave is not None:
         what += ", asked to stop"
     limit = call.at + call.timeout if call is not None and call.timeout is not None else None
@@ -97,7 +113,7 @@ def _call(state: State, token: Token, step: Step, now: float) -> WaitingOn:
 
 
 def _retry(state: State, token: Token, step: Step, now: float) -> WaitingOn:
-    error = token.failure.error if token.failure is not None else "an error"
+    error = trouble(token) or "an error"
     doubt = token.doubts > 0
     return WaitingOn(
         path=token.path,

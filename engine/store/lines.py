@@ -9,6 +9,7 @@ import msgspec
 
 from engine.core import state as s
 from engine.core.definition import Definition
+from engine.core.explain import SAID, trouble
 from engine.core.state import State, Token
 from engine.store.records import RunLine
 
@@ -39,7 +40,8 @@ def _token_words(token: Token, definition: Definition) -> str:
     step = definition.steps.get(token.step)
     name = (step.title or step.name) if step is not None else token.step
     if phase == s.CALL:
-        return name
+        failed = trouble(token) if token.attempt > 1 or (token.call is not None and token.call.in_doubt) else ""
+        return f"{name}: tried again after {failed}" if failed else name
     if phase == s.WAIT:
         return f"{name}: time"
     if phase == s.EVENT:
@@ -47,9 +49,9 @@ def _token_words(token: Token, definition: Definition) -> str:
     if phase == s.OBSERVE:
         return f"{name}: observing"
     if phase == s.RETRY:
-        return f"{name}: next attempt"
+        return f"{name}: next attempt after {trouble(token) or 'an error'}"
     if phase == s.DEFERRED:
-        return f"{name}: target busy or offline"
+        return f"{name}: {token.reason[:SAID] or 'target busy or offline'}"
     if phase == s.CHILD:
         return f"{name}: run {token.child.id if token.child else ''}"
     return f"{name}: window {token.held}" if phase == s.HELD else ""

@@ -97,10 +97,14 @@ class EngineRoom:
         return answer.json()
 
     async def command(self, verb: str, target: str = "", **args: Any) -> Any:
-        sent = {"id": uuid.uuid4().hex, "target": target, "args": args}
-        answer = await self._http.post(f"/v1/commands/{verb}", json=sent)
+        answer = await self.tried(verb, target, **args)
         assert answer.status_code == 200, f"{verb}: {answer.status_code} {answer.text[:1000]}"
         return answer.json()
+
+    async def tried(self, verb: str, target: str = "", **args: Any) -> httpx.Response:
+        """The engine's answer to a command, whatever it is."""
+        sent = {"id": uuid.uuid4().hex, "target": target, "args": args}
+        return await self._http.post(f"/v1/commands/{verb}", json=sent)
 
     async def run_of(self, action: str, given: Mapping[str, Any], *, timeout: str = "120s") -> str:
         """Starts a workflow of this one action. The workflow's name: the engine may die before it can tell the run's."""
