@@ -130,10 +130,13 @@ class RayTraining:
             raise ActionError(
                 "NoSuchPool", f"no pool {clean(spec.pool, 40)!r}; {known}", kind="configuration", retryable=False
             )
-        job = hashlib.sha256(key.encode()).hexdigest()[:24]
+        job = self.job_of(key)
         await asyncio.to_thread(self._folders.prepare, job, spec)
         await self._hand_over(job)
         return job
+
+    def job_of(self, key: str) -> str:
+        return hashlib.sha256(key.encode()).hexdigest()[:24]
 
     async def status(self, job: str) -> Status:
         told = await self._told(job)

@@ -74,12 +74,15 @@ class SshTraining:
     # -- the port ----------------------------------------------------------------------------------------------------
 
     async def submit(self, spec: Spec, *, key: str) -> str:
-        job = hashlib.sha256(key.encode()).hexdigest()[:24]
+        job = self.job_of(key)
         async with self._linked(COPY_S) as connection:
             if await self._read(connection, job) is None:
                 await self._prepare(connection, job, spec)
             await self._supervised(connection, job)
         return job
+
+    def job_of(self, key: str) -> str:
+        return hashlib.sha256(key.encode()).hexdigest()[:24]
 
     async def status(self, job: str) -> Status:
         async with self._linked() as connection:
@@ -206,8 +209,14 @@ class SshTraining:
                     told, state="cancelled", error="Cancelled", message="cancelled by a person", pid=0
                 )
                 text = shlex.quote(msgspec.json.encode(ended).decode())
+                # The ask stays for a supervisor that was started and has not said its first word.
                 await self._said(
-                    connection, self._in(job, f"printf %s {text} >status.json.new && mv status.json.new status.json")
+                    connection,
+                    self._in(
+                        job,
+                        "printf %s cancel >ask.new && mv ask.new ask; "
+                        f"printf %s {text} >status.json.new && mv status.json.new status.json",
+                    ),
                 )
 
     async def _status(self, connection: asyncssh.SSHClientConnection, job: str) -> _Told:

@@ -21,8 +21,10 @@ _TRAINED = optional(
 )  # fmt: skip
 
 
-def _action(name: str, run: Any, says: str, inputs: dict[str, Param], outputs: dict[str, Param]) -> Action:
-    return Action(name=name, run=run, description=says, inputs=inputs, outputs=outputs)
+def _action(
+    name: str, run: Any, says: str, inputs: dict[str, Param], outputs: dict[str, Param], *, reads_back: bool = False
+) -> Action:
+    return Action(name=name, run=run, description=says, inputs=inputs, outputs=outputs, reads_back=reads_back)
 
 
 def actions() -> Mapping[str, Action]:
@@ -101,13 +103,16 @@ def actions() -> Mapping[str, Action]:
         _action(
             "training.submit", train_actions.submit, "Hands a finalized snapshot to the launcher.",
             _SNAPSHOT | optional(recipe="object", seed="integer", base="string", pool="string", budget_s="number", attempt="integer", reason="string"),
-            _TRAINED,
+            _TRAINED, reads_back=True,
         ),
         _action(
             "training.follow", train_actions.follow, "Watches a training to its end; resumes it after a preemption.",
-            {"training": Param(type="string")}, _TRAINED,
+            {"training": Param(type="string")}, _TRAINED, reads_back=True,
         ),
-        _action("training.stop", train_actions.stop, "Ends what this run still trains.", optional(reason="string"), optional(stopped="array")),
+        _action(
+            "training.stop", train_actions.stop, "Ends what this run still trains.", optional(reason="string"), optional(stopped="array"),
+            reads_back=True,
+        ),
     )  # fmt: skip
     return {**_ingest(), **{action.name: action for action in listed}}
 

@@ -43,10 +43,13 @@ class LocalTraining:
         self._supervisors: dict[str, subprocess.Popen[bytes]] = {}
 
     async def submit(self, spec: Spec, *, key: str) -> str:
-        job = hashlib.sha256(key.encode()).hexdigest()[:24]
+        job = self.job_of(key)
         await asyncio.to_thread(self._prepare, job, spec)
         await self._supervised(job)
         return job
+
+    def job_of(self, key: str) -> str:
+        return hashlib.sha256(key.encode()).hexdigest()[:24]
 
     async def status(self, job: str) -> Status:
         return await asyncio.to_thread(self._status, job)

@@ -96,7 +96,7 @@ async def submit(context: Context, given: Input) -> Json:
                 budget_s=training.budget_s, grace_s=float(rules["grace"]), max_log=int(rules["max_log"]),
                 max_checkpoint=int(rules["max_checkpoint"]),
             )  # fmt: skip
-            job = await launcher.submit(spec, key=f"{context.run}/{training.id}")
+            job = await launcher.submit(spec, key=_key(context, training))
         except (ActionError, VaultError, OSError) as error:
             name, why = (error.error, error.message) if isinstance(error, ActionError) else ("NotPrepared", str(error))
             if isinstance(error, ActionError) and error.retryable:
@@ -159,14 +159,23 @@ async def stop(context: Context, given: Input) -> Json:
     stopped = []
     for training in await context.records.find("training", state=("submitted", "running", "preempted"), limit=1_000):
         if training.run == context.run:
-            if training.job:
-                await launcher.cancel(training.job)
+            try:
+                # The job may be there without our knowing: whoever handed it over died, or was not answered.
+                await launcher.cancel(training.job or launcher.job_of(_key(context, training)))
+            except ActionError as error:
+                if error.error != "NoSuchJob":
+                    raise
             why = str(given.get("reason") or "the run ended")[:500]
             await context.records.change(
                 "training", training.id, to="cancelled", set={"error": "Cancelled", "message": why}, reason=why
             )
             stopped.append(training.id)
     return {"stopped": stopped}
+
+
+def _key(context: Context, training: TrainingView) -> str:
+    """What a job is asked for with. Hosts and clusters are shared, and each installation counts its runs from one."""
+    return f"{context.installation}/{context.run}/{training.id}"
 
 
 def recipe_digest(program: str, recipe: Mapping[str, Json]) -> str:

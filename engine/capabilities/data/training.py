@@ -76,6 +76,10 @@ class Training(Protocol):
         """Starts a job; its reference."""
         ...
 
+    def job_of(self, key: str) -> str:
+        """The reference that `submit` gives for this key. Nothing is asked of anybody: there may be no such job."""
+        ...
+
     async def status(self, job: str) -> Status: ...
     async def log(self, job: str, offset: int, limit: int) -> bytes:
         """A piece of what the program said, from a byte on; empty at the end."""

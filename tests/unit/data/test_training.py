@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from engine.capabilities.data import train_actions
+from engine.capabilities.data.launcher import LocalTraining
+from engine.capabilities.data.training import Spec
 from engine.capabilities.ports import ActionError
 from tests.unit.data.conftest import Table
-from tests.unit.data.test_launcher import PROGRAM
+from tests.unit.data.training_program import PROGRAM
 
 
 @pytest.fixture
@@ -117,6 +119,38 @@ async def test_the_run_that_ends_takes_its_trainings_along(trains: Table) -> Non
     follower.cancel()
     assert (await trains.act("training.stop", reason="the run ended"))["stopped"] == [given["training"]]
     assert (await trains.get("training", given["training"])).state == "cancelled"
+
+
+async def test_a_job_of_which_nobody_heard_does_not_compute_on(trains: Table) -> None:
+    """It was handed over and not answered, and then the run ended."""
+    launcher, handed = trains.ports["training"], []
+
+    class Deaf(LocalTraining):
+        async def submit(self, spec: Spec, *, key: str) -> str:
+            handed.append((await super().submit(spec, key=key), key))
+            raise ActionError("Unreachable", "no answer", kind="communication")
+
+    trains.ports["training"] = Deaf(launcher._folder)
+    with pytest.raises(ActionError):
+        await submitted(trains, seed=400)
+    (job, key), training = handed[0], (await trains.find("training"))[0]
+    assert (training.state, training.job) == ("submitted", "") and key == f"here/run-1/{training.id}"
+    assert (await trains.act("training.stop", reason="the run ended"))["stopped"] == [training.id]
+    while (await launcher.status(job)).state == "running":  # noqa: ASYNC110  # a process says so in a file
+        await asyncio.sleep(0.02)
+    assert (await launcher.status(job)).state == "cancelled"
+
+
+async def test_what_was_never_handed_over_is_closed_all_the_same(trains: Table) -> None:
+    class Away(LocalTraining):
+        async def submit(self, spec: Spec, *, key: str) -> str:
+            raise ActionError("Unreachable", "nobody there", kind="communication")
+
+    trains.ports["training"] = Away(trains.ports["training"]._folder)
+    with pytest.raises(ActionError):
+        await submitted(trains)
+    assert len((await trains.act("training.stop"))["stopped"]) == 1
+    assert (await trains.find("training"))[0].state == "cancelled"
 
 
 async def test_a_program_that_fails_says_why_and_keeps_its_log(trains: Table) -> None:
