@@ -5,6 +5,7 @@ hawkBit and Mender are contract servers built from published documents; metrics 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -20,17 +21,20 @@ from starlette.routing import Route
 
 from tests.integration.connectors.engine_room import EngineRoom, serving
 from tests.integration.connectors.fault_proxy import FaultProxy
+from tests.integration.connectors.ground import WallClock
 from tests.services.contract.hawkbit import HawkBitServer
 from tests.services.contract.mender import MenderServer
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
 OLD, NEW = "1.0.0", "1.1.0"
 ROBOTS = [f"HAM2-AMR-{n:02d}" for n in range(1, 13)]
+SPEED = 20.0
+"""Of the engine's clock: between two looks at robots that go back it waits ten of its seconds at least."""
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 
-def metrics() -> Starlette:
-    """Robots that are well and idle, as Prometheus would say."""
+def metrics(clock: WallClock) -> Starlette:
+    """Robots that are well and idle, as Prometheus would say by the engine's clock."""
     told: dict[str, dict[str, str]] = {
         "robot_info": {"site": "HAM2", "region": "eu", "customer": "Nordlicht", "variant": "amr-600"},
         "robot_mode": {"mode": "AUTOMATIC"},
@@ -38,7 +42,7 @@ def metrics() -> Starlette:
     values = {"robot_battery_ratio": "0.9", "robot_busy": "0", "robot_disk_free_bytes": "6e9"}
 
     async def query(request: Request) -> Response:
-        now = time.time()
+        now = clock.now()
         asked = dict(parse_qsl((await request.body()).decode())).get("query", "")
         rows = []
         for name in {*told, *values, "robot_last_heartbeat_timestamp_seconds"}:
@@ -127,12 +131,12 @@ class World:
         return found
 
     async def done(self, action: str, **given: Any) -> Any:
-        return await self.room.output(await self.room.run_of(action, given))
+        return await self.room.output(await self.room.run_of(action, given, timeout="1h"))
 
     async def killed(self, action: str, *, writes: int = 1, **given: Any) -> Any:
         """Its output, from an engine that died after so many writes and came again."""
         kills, self.at = self.room.kills, writes
-        run = await self.room.run_of(action, given)
+        run = await self.room.run_of(action, given, timeout="1h")
         await self.room.died(kills)
         await self.room.start()
         return await self.room.output(run)
@@ -150,16 +154,16 @@ class World:
 )
 async def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     site = request.param()
-    found = World(site)
+    found, begun = World(site), time.time()
+    clock = {"sim0": begun, "wall0": begun, "speed": SPEED}
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(serving(site.server.app))
         proxy = await stack.enter_async_context(FaultProxy(server, answered=found.acted))
-        signals = await stack.enter_async_context(serving(metrics()))
+        signals = await stack.enter_async_context(serving(metrics(WallClock(**clock))))
         systems = {
             "depot": {"kind": site.kind, "url": proxy.url, "secret": "depot", "options": site.options},
             "signals": {"kind": "prometheus", "url": signals},
         }
-        clock = {"sim0": time.time(), "wall0": time.time(), "speed": 1.0}
         found.room = EngineRoom(tmp_path_factory.mktemp("kill"), systems, {"depot": site.secret}, clock=clock)
         await found.room.start()
         try:
@@ -202,6 +206,36 @@ async def test_a_retry_is_one_retry(world: World) -> None:
     assert world.site.orders(robot) == 2
 
 
+async def test_robots_are_told_to_go_back_once(world: World) -> None:
+    """Both run the new release. One goes back while no engine lives, the other when there is one again."""
+    robots = world.take(2)
+    stage = await world.stage(robots)
+    await world.done("rollout.advance", stage=stage)
+    for name in robots:
+        world.site.live(name)
+    orders, kills = [world.site.orders(name) for name in robots], world.room.kills
+
+    async def living() -> None:
+        while world.room.kills == kills:  # noqa: ASYNC110 - a process has no event for it
+            await asyncio.sleep(0.05)
+        world.site.live(robots[0])
+        while not world.room.alive:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        while True:
+            world.site.live(robots[1])
+            await asyncio.sleep(0.2)
+
+    task = asyncio.create_task(living())
+    try:
+        back = await world.killed("rollout.revert", stage={**stage, "poll_s": 20.0})
+    finally:
+        task.cancel()
+    assert (back["blocked"], back["unreachable"]) == ([], [])
+    assert [world.site.orders(name) for name in robots] == [one + 1 for one in orders]
+    found = await world.done("rollout.finish", cohort={**_cohort(robots), "version": NEW})
+    assert found["counts"]["on_previous"] == 2
+
+
 async def test_a_rollout_of_its_own_is_made_and_moved_once(world: World) -> None:
     if world.site.kind != "hawkbit":
         pytest.skip("Mender has no rollouts of its own kind")
@@ -210,10 +244,12 @@ async def test_a_rollout_of_its_own_is_made_and_moved_once(world: World) -> None
     groups = [{"name": "one", "share": 50}, {"name": "two"}]
     made = await world.killed("owner.create", **wanted, groups=groups)
     where: dict[str, Any] = {"rollout": made["rollout"], "system": "depot"}
-    assert (await world.done("owner.move", **where, call="start"))["state"] in ("starting", "running")
+    assert (await world.killed("owner.move", **where, call="start"))["state"] in ("starting", "running")
+    assert (await world.killed("owner.move", **where, call="pause"))["state"] == "paused"
+    assert (await world.done("owner.move", **where, call="resume"))["state"] == "running"
     await world.killed("owner.next", **where, group="two")
     posts = [path.rpartition("/")[2] for m, path, _ in world.site.server.writes if m == "POST" and "/rollouts" in path]
-    assert sorted(posts) == ["rollouts", "start", "triggerNextGroup"]
+    assert sorted(posts) == ["pause", "resume", "rollouts", "start", "triggerNextGroup"]
     assert [world.site.orders(name) for name in robots] == [1, 1]
 
 
