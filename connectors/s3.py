@@ -150,10 +150,13 @@ class S3:
         body: bytes = b"",
         payload: str = EMPTY,
     ) -> Answer:
-        """A small answer, asked for again while that helps: whatever is asked here, asking twice is asking once."""
+        """A small answer, asked for again while that helps: whatever is asked here, asking twice is asking once. A store that
+        is silent is not asked again and again: who waits for it is told after one time-out.
+        """
         text = query_of(query)
         if method not in ("GET", "HEAD"):
             self._unless_dry(method, path, len(body))
+        until = time.monotonic() + self._timeout
         for attempt in range(TRIES):
             began = time.monotonic()
             try:
@@ -177,9 +180,11 @@ class S3:
             except httpx.TransportError as error:
                 why = type(error).__name__
                 self._called(method, path, 0, began, 0, why)
-            if attempt + 1 < TRIES:
-                await self._sleep(min(CAP_S, BASE_S * 2**attempt) * random.random())
-        raise ActionError("Unreachable", f"the object store: {why}", kind="communication")
+            if attempt + 1 == TRIES or time.monotonic() >= until:
+                break
+            await self._sleep(min(CAP_S, BASE_S * 2**attempt) * random.random())
+        host = clean(urlsplit(self.url).netloc, 100)
+        raise ActionError("Unreachable", f"the S3 store {host} cannot be reached: {why}", kind="communication")
 
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:

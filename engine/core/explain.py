@@ -58,18 +58,9 @@ def explain(definition: Definition, state: State, now: float) -> list[WaitingOn]
     return found
 
 
-SAID = 160
-"""Characters of an error's own words that are told."""
-
-
 def trouble(token: Token) -> str:
-    """The newest failed attempt in its own words, which name who could not be reached; empty when nothing failed."""
-    failure = token.failure
-    if failure is None:
-        return ""
-    words = " ".join(failure.message.split())
-    said = words if len(words) <= SAID else f"{words[: SAID - 1]}…"
-    return f"{failure.error}: {said}" if said else failure.error
+    """What went wrong with the newest attempt or sample, in its own words; empty when nothing did."""
+    return token.observation.trouble if token.observation is not None else s.told(token.failure)
 
 
 def _until(token: Token, *purposes: str) -> float | None:
@@ -79,9 +70,11 @@ def _until(token: Token, *purposes: str) -> float | None:
 def _undoing(state: State, token: Token) -> WaitingOn:
     undo = state.undo[-1] if state.undo else None
     what = f"undoing with {undo.action}, {len(state.undo)} left" if undo is not None else "undoing"
+    failed = s.told(token.failure)
+    after = f" after {failed}" if failed else ""
     return WaitingOn(
         path=path(token.scope, token.step),
-        what=what if token.phase == s.CALL else f"{what}; waits to try again",
+        what=what if token.phase == s.CALL else f"{what}; waits to try again{after}",
         who=(undo.action if undo is not None else "the engine",),
         until=_until(token, "retry", "defer"),
         then="it is tried again" if token.timers else "",
@@ -94,10 +87,11 @@ def _call(state: State, token: Token, step: Step, now: float) -> WaitingOn:
     action = call.action if call is not None else ""
     failed = trouble(token)
     after = f", after {failed}" if failed else ""
-    what = f"a sample of {action}" if call is not None and call.sample else f"{action} to answer"
+    sample = call is not None and call.sample
+    what = f"a sample of {action}{after}" if sample else f"{action} to answer"
     if call is not None and call.in_doubt:
         what = f"{action} to tell what became of a try that was not answered{after}"
-    elif token.attempt > 1 and not (call is not None and call.sample):
+    elif token.attempt > 1 and not sample:
         what += f" (attempt {token.attempt}{after})"
     if token.leave is not None:
         what += ", asked to stop"
@@ -186,6 +180,8 @@ def _observe(state: State, token: Token, step: Step, now: float) -> WaitingOn:
     seen = token.observation
     samples = 0 if seen is None else seen.samples
     last = f", the newest {seen.last}" if seen is not None and seen.last else ""
+    if failed := trouble(token):
+        last += f": {failed}"
     return WaitingOn(
         path=token.path,
         what=f"the next sample ({samples} taken{last})",

@@ -110,7 +110,9 @@ class Question(Struct, omit_defaults=True):
 
 
 class Observation(Struct, omit_defaults=True):
-    """An observation under way. `over`: its time ran out while a sample was on its way."""
+    """An observation under way. `over`: its time ran out while a sample was on its way. `trouble`: why the newest sample
+    could not be had; empty when it could.
+    """
 
     fence: int
     since: float
@@ -124,6 +126,7 @@ class Observation(Struct, omit_defaults=True):
     last: str = ""
     sample: Json = None
     over: bool = False
+    trouble: str = ""
 
 
 class Items(Struct, omit_defaults=True):
@@ -311,6 +314,19 @@ def path(scope: str, step: str) -> str:
 def item_scope(scope: str, step: str, index: int) -> str:
     """The scope of one item of a map: `stages#0`, `stages#0/x#2`."""
     return f"{scope}/{step.rpartition('.')[2]}#{index}" if scope else f"{step}#{index}"
+
+
+SAID = 160
+"""Characters of an error's own words that are told where a run waits because of it."""
+
+
+def told(failure: Failure | None) -> str:
+    """A failure in its own words, which name who could not be reached; empty for none."""
+    if failure is None:
+        return ""
+    words = " ".join(failure.message.split())
+    said = words if len(words) <= SAID else f"{words[: SAID - 1]}…"
+    return f"{failure.error}: {said}" if said else failure.error
 
 
 def described(failure: Failure | None) -> Json:

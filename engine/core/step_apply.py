@@ -295,6 +295,7 @@ def _judged(state: State, event: e.SampleJudged) -> None:
     if seen is None:
         return
     seen.samples, seen.last, seen.ready = event.number, event.verdict, event.ready
+    seen.trouble = s.told(event.failure)
     if event.verdict == "error":
         seen.errors_in_a_row += 1
     else:

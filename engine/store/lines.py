@@ -9,7 +9,7 @@ import msgspec
 
 from engine.core import state as s
 from engine.core.definition import Definition
-from engine.core.explain import SAID, trouble
+from engine.core.explain import trouble
 from engine.core.state import State, Token
 from engine.store.records import RunLine
 
@@ -40,18 +40,19 @@ def _token_words(token: Token, definition: Definition) -> str:
     step = definition.steps.get(token.step)
     name = (step.title or step.name) if step is not None else token.step
     if phase == s.CALL:
-        failed = trouble(token) if token.attempt > 1 or (token.call is not None and token.call.in_doubt) else ""
+        failed = trouble(token)
         return f"{name}: tried again after {failed}" if failed else name
     if phase == s.WAIT:
         return f"{name}: time"
     if phase == s.EVENT:
         return f"{name}: event {token.awaited}"
     if phase == s.OBSERVE:
-        return f"{name}: observing"
+        failed = trouble(token)
+        return f"{name}: observing, the newest sample could not be had: {failed}" if failed else f"{name}: observing"
     if phase == s.RETRY:
         return f"{name}: next attempt after {trouble(token) or 'an error'}"
     if phase == s.DEFERRED:
-        return f"{name}: {token.reason[:SAID] or 'target busy or offline'}"
+        return f"{name}: {token.reason[: s.SAID] or 'target busy or offline'}"
     if phase == s.CHILD:
         return f"{name}: run {token.child.id if token.child else ''}"
     return f"{name}: window {token.held}" if phase == s.HELD else ""

@@ -8,9 +8,10 @@ from engine.core import commands as c
 from engine.core import effects as f
 from engine.core import events as e
 from engine.core.decide import preview
-from engine.core.definition import Definition, FormField, Gate, Outcome, Retry, Seat, Step, Wait
+from engine.core.definition import Definition, FormField, Gate, Limits, Observe, Outcome, Retry, Seat, Step, Wait
 from engine.core.explain import explain
 from engine.core.state import encode
+from engine.store.lines import waiting_words
 from tests.unit.core.rig import EVALUATOR, Rig, action, flow, undo, voter
 
 SUSPEND, RESUME = c.Suspend(by="op", reason="look"), c.Resume(by="op")
@@ -235,3 +236,32 @@ def test_explain_says_what_who_until_when_and_then(kind: str) -> None:
     assert (kind == "suspended") == any("suspended" in one.what for one in told)
     rig.do(c.Terminate(by="op", reason="x"))
     assert explain(rig.definition, rig.state, rig.now) == []
+
+
+def test_who_is_away_is_told_while_it_is_tried_again() -> None:
+    """The words of the newest failure, cut: between attempts, during the next one, and in the line of a list."""
+    rig = Rig(flow(action("a", retry=Retry(attempts=3, jitter="none")))).start()
+    away = f"gooseBit cannot be reached:\n{'x' * 500}"
+    rig.fail("a", "Unreachable", kind="communication", message=away)
+    said = explain(rig.definition, rig.state, rig.now)[0].what
+    assert said.startswith("the next attempt after Unreachable: gooseBit cannot be reached: xx") and len(said) < 220
+    assert "gooseBit" in waiting_words(rig.state, rig.definition)
+    rig.fire("a", "retry")
+    assert rig.phase("a") == "call"
+    assert "(attempt 2, after Unreachable: gooseBit" in explain(rig.definition, rig.state, rig.now)[0].what
+    assert "gooseBit" in waiting_words(rig.state, rig.definition)
+
+
+def test_who_is_away_is_told_while_nothing_can_be_sampled() -> None:
+    observe = Observe(source="health", every=10.0, pass_="sample.ok", limits=Limits(error_in_a_row=5))
+    rig = Rig(flow(Step(id="o", kind="observe", observe=observe))).start()
+
+    def told() -> list[str]:
+        return [explain(rig.definition, rig.state, rig.now)[0].what, waiting_words(rig.state, rig.definition)]
+
+    rig.fail("o", "Unreachable", kind="communication", message="Prometheus cannot be reached")
+    assert all("Prometheus" in one for one in told()), told()
+    rig.fire("o", "sample")
+    assert rig.phase("o") == "call" and all("Prometheus" in one for one in told()), told()
+    rig.complete("o", {"ok": False})
+    assert not any("Prometheus" in one for one in told()), told()
