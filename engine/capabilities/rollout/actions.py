@@ -418,7 +418,8 @@ def actions() -> Mapping[str, Action]:
         Action(
             name="rollout.revert", run=revert, description="Brings a stage's robots back to what they ran.", inputs=_STAGE,
             outputs=optional(
-                stage="string", restored="array", blocked="array", unreachable="array", stopped="array", at="number", took_s="number"
+                stage="string", restored="array", blocked="array", unreachable="array", stopped="array", found_back="array",
+                at="number", took_s="number",
             ),
         ),
         Action(

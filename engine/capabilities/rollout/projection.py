@@ -28,6 +28,7 @@ _ROLLOUT = sql.ROLLOUT
 _COHORT = sql.COHORT
 _UPDATE = sql.ROBOT_UPDATE
 _UPDATE_COLUMNS = sql.ROBOT_UPDATE_COLUMNS
+_UNDER_WAY = ("downloading", "installing", "rebooting", "commit_pending", "healthy")
 _decoder = msgspec.json.Decoder(Document)
 _update = msgspec.json.Decoder(RobotUpdate)
 
@@ -105,6 +106,15 @@ class _Change:
             known = _update.decode(found[0]) if found else None
         if known is not None:
             self.updates[name] = msgspec.structs.replace(known, **changes)
+
+    def on_new(self, stage: str) -> set[str]:
+        """Robots of the stage that ran the new version, or were about to, when they were last looked at."""
+        found = self.connection.execute(
+            "select view from robot_updates where rollout = ? and stage = ?", (self.run, stage)
+        ).fetchall()
+        rows = {one.robot: one for one in (_update.decode(row[0]) for row in found)}
+        rows |= {name: one for name, one in self.updates.items() if one.stage == stage}
+        return {one.robot for one in rows.values() if one.reported == one.to_version or one.state in _UNDER_WAY}
 
 
 def _started(change: _Change, event: e.RunStarted) -> None:
@@ -338,7 +348,9 @@ def _undoing(change: _Change, event: e.CompensationStarted) -> None:
 
 def _reverted(change: _Change, output: dict[str, Json]) -> None:
     doc = change.doc
-    for name in output["restored"]:
+    gone_back = change.on_new(output["stage"]).intersection(output.get("found_back") or ())
+    restored = {*output["restored"], *gone_back} - set(output["stopped"])
+    for name in sorted(restored):
         change.robot(name, state="rolled_back", at=output["at"], reported=_origin(change, name), reason="")
     for name in output["stopped"]:
         change.robot(name, state="rolled_back", at=output["at"], reason="never began")
@@ -349,7 +361,7 @@ def _reverted(change: _Change, output: dict[str, Json]) -> None:
     for stage in doc.stages:
         if stage.name == output["stage"]:
             stage.state = "rolled_back"
-    done, left = len(output["restored"]), len(output["blocked"]) + len(output["unreachable"])
+    done, left = len(restored), len(output["blocked"]) + len(output["unreachable"])
     doc.sentence = f"{output['stage']}: {done} robots are back on {doc.previous}" + (
         f", {left} are not" if left else ""
     )

@@ -139,8 +139,30 @@ async def revert(context: Context, stage: Mapping[str, Json]) -> dict[str, Json]
     return {
         "stage": stage["name"], "restored": sorted(restored), "blocked": sorted([n, r] for n, r in blocked.items()),
         "unreachable": sorted([n, notes.get(n, "did not report in time")] for n in wanted - restored),
-        "stopped": sorted(told_off - wanted), "at": context.now(), "took_s": context.now() - began,
+        "stopped": sorted(told_off - wanted), "found_back": _found_back(context, stage, robots, reports, restored),
+        "at": context.now(), "took_s": context.now() - began,
     }  # fmt: skip
+
+
+def _found_back(
+    context: Context,
+    stage: Mapping[str, Json],
+    robots: Mapping[str, Robot],
+    reports: Mapping[str, InstallReport],
+    restored: set[str],
+) -> list[str]:
+    """Robots that run what they ran before, when an earlier try was cut short: some of them may have gone back in it. Which
+    of them ever left is known to whoever recorded the stage's installs."""
+    if not context.recovered and context.attempt == 1:
+        return []
+    under_way = {r.robot for r in reports.values() if r.state in ("downloading", "installing")}
+    return sorted(
+        name
+        for name in stage["robots"]
+        if name not in restored
+        and name not in under_way
+        and runs_of(robots.get(name), reports.get(name)) == origin_of(stage, name)
+    )
 
 
 def _one_way(stage: Mapping[str, Json], name: str) -> str:

@@ -231,6 +231,7 @@ async def test_robots_are_told_to_go_back_once(world: World) -> None:
     finally:
         task.cancel()
     assert (back["blocked"], back["unreachable"]) == ([], [])
+    assert sorted([*back["restored"], *back["found_back"]]) == sorted(robots)
     assert [world.site.orders(name) for name in robots] == [one + 1 for one in orders]
     found = await world.done("rollout.finish", cohort={**_cohort(robots), "version": NEW})
     assert found["counts"]["on_previous"] == 2

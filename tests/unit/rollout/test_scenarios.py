@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from engine.core import events as e
 from engine.core.events import GateOpened
@@ -39,6 +40,34 @@ async def test_a_regressing_canary_is_rolled_back_by_policy(seed: int, tmp_path:
     assert detail is not None and detail.rollout.state == "rolled_back"
     assert [v.word for v in detail.verdicts][-1] == "FAIL"
     assert detail.rollout.counts.executed <= 10
+
+
+async def test_robots_that_went_back_under_an_engine_that_died_are_told_of(tmp_path: Path) -> None:
+    """The engine after it finds them where they were, and whoever recorded their installs knows that they had left."""
+    sim = Simulation("canary-regression", 7, vote=careful)
+    await sim.run()
+    (tmp_path / "whole").mkdir()
+    whole = Recording(sim, tmp_path / "whole" / "q.db")
+    whole.catch_up()
+    at, event = next(
+        (i, one)
+        for i, (_, one) in enumerate(sim.events)
+        if isinstance(one, e.StepCompleted) and "restored" in (one.output or {})
+    )
+    gone = event.output["restored"]
+    assert gone and event.output["found_back"] == []
+    sim.events[at] = (
+        sim.events[at][0],
+        replace(event, output=event.output | {"restored": [], "found_back": [*gone, "X-1"]}),
+    )
+    cut = Recording(sim, tmp_path / "q.db")
+    cut.catch_up()
+    robots = "select robot, state, reported from robot_updates order by robot"
+    found = cut.connection.execute(robots).fetchall()
+    assert found == whole.connection.execute(robots).fetchall()
+    assert {row[0] for row in found if row[1] == "rolled_back"} >= set(gone)
+    sentence = "select json_extract(view, '$.sentence') from rollouts"
+    assert cut.connection.execute(sentence).fetchall() == whole.connection.execute(sentence).fetchall()
 
 
 async def test_a_regression_at_a_wider_stage_is_paused_by_policy_and_rolled_back_by_people() -> None:
