@@ -266,25 +266,26 @@ def _settings(sshd: Sshd, wire: Wire, folder: Path) -> dict[str, Any]:
     return {"trainer": {"kind": "sshjobs", "url": url, "secret": "key", "options": options}}
 
 
-@pytest.mark.parametrize("moment", ["the job stands there", "it runs"])
-async def test_a_job_that_was_handed_over_is_not_started_again(world: World, moment: str) -> None:
-    """training.submit: killed when the folder was moved into its place, and when the supervisor had said its first word."""
+async def test_a_job_that_stands_there_is_begun_once(world: World) -> None:
+    """training.submit: killed when the folder was moved into its place."""
     kills = world.room.kills
-    there = world.jobs if moment == "the job stands there" else world.status
-    run = await world.begin(lambda: bool(there()), submit=SUBMIT, train=FOLLOW)
+    run = await world.begin(lambda: bool(world.jobs()), submit=SUBMIT, train=FOLLOW)
     await world.room.died(kills)
-    assert len(world.jobs()) == 1 and bool(world.status()) == (moment == "it runs")
+    assert (len(world.jobs()), world.status()) == (1, {})
     await world.room.start()
     await world.followed()
-    assert (len(world.jobs()), world.trees(), world.processes()) == (1, 1, 2)
-    assert world.status()["attempts"] == 1
+    assert (len(world.jobs()), world.trees(), world.processes(), world.status()["attempts"]) == (1, 1, 2, 1)
     await world.completes(run)
 
 
-async def test_a_job_whose_machine_was_taken_goes_on_once(world: World) -> None:
-    """training.follow: killed when the supervisor that goes on had said its first word."""
-    run = await world.begin(None, submit=SUBMIT, train=FOLLOW)
+async def test_a_job_that_runs_is_not_started_again_and_goes_on_once(world: World) -> None:
+    """training.submit and training.follow: killed when the supervisor had said its first word, and when the one that goes on
+    after its machine was taken had."""
+    kills = world.room.kills
+    run = await world.begin(lambda: bool(world.status()), submit=SUBMIT, train=FOLLOW)
+    await world.killed(kills)
     await world.followed()
+    assert (len(world.jobs()), world.trees(), world.processes(), world.status()["attempts"]) == (1, 1, 2, 1)
     kills, world.wire.dies_when = world.room.kills, lambda: world.status().get("attempts") == 2
     await world.room.command("training.preempt", (await world.training())["id"])
     await world.killed(kills)
