@@ -141,7 +141,7 @@ async def room_of(tmp_path: Path) -> AsyncIterator[Any]:
     rooms: list[EngineRoom] = []
 
     async def make(
-        systems: dict[str, Any], secrets: dict[str, str], *, policy_file: str = "", **settings: Any
+        systems: dict[str, Any], secrets: dict[str, str], *, policy_file: str = "", begin: bool = True, **settings: Any
     ) -> EngineRoom:
         for each in systems.values():
             if each["kind"] != "ssh":
@@ -151,7 +151,8 @@ async def room_of(tmp_path: Path) -> AsyncIterator[Any]:
             file = rooms[-1].home.config / "policy.yaml"
             file.write_text(policy_file, "utf-8")
             file.chmod(0o600)
-        await rooms[-1].start()
+        if begin:
+            await rooms[-1].start()
         return rooms[-1]
 
     yield make
