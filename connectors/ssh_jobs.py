@@ -187,7 +187,7 @@ class SshTraining:
         before = await self._status(connection, job)
         if before.state not in ("queued", "preempted"):
             return
-        start = f'setsid nohup {shlex.quote(self._python)} supervise.py "$PWD" >>supervisor.log 2>&1 </dev/null & echo begun'
+        start = f'setsid nohup {shlex.quote(self._python)} supervise.py "$PWD" {before.attempts} >>supervisor.log 2>&1 </dev/null & echo begun'
         await self._said(connection, self._in(job, start))
         for _ in range(100):
             if (await self._status(connection, job)).attempts > before.attempts:

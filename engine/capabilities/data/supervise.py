@@ -32,6 +32,7 @@ TICK_S = 0.2
 LINE = 65_536
 TEXT = 500
 PREEMPTED = os.EX_TEMPFAIL
+OVER = ("succeeded", "failed", "cancelled")
 KEPT = 200
 """Checkpoints a status remembers; the newest ones."""
 
@@ -43,6 +44,10 @@ def main() -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return 0  # another supervisor has this job
+    told = _status(folder)
+    asked_after = int(sys.argv[2]) if len(sys.argv) > 2 else None
+    if told.get("state") in OVER or asked_after not in (None, int(told.get("attempts", 0))):
+        return 0  # asked for at a time when there was no other one; that one has come and gone
     Supervisor(folder).run()
     return 0
 

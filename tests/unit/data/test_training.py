@@ -194,3 +194,24 @@ async def test_the_same_content_recipe_and_seed_are_not_trained_twice(trains: Ta
     other = await trains.act("training.submit", snapshot=snapshot.id, seed=5)
     assert other["training"] != given["training"]
     await trains.act("training.follow", training=other["training"])
+
+
+@pytest.mark.parametrize(
+    ("told", "asked_after"),
+    [
+        ({"state": "succeeded", "attempts": 1}, "0"),
+        ({"state": "cancelled"}, None),
+        ({"state": "preempted", "attempts": 2}, "1"),
+    ],
+)
+def test_a_supervisor_that_comes_late_begins_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any], asked_after: str | None
+) -> None:
+    """It was asked for when there was no other; meanwhile one came and went, or the job was cancelled."""
+    from engine.capabilities.data import supervise
+
+    (tmp_path / "spec.json").write_text('{"argv": ["false"], "seed": 1, "budget_s": 5}')
+    (tmp_path / "status.json").write_text(json.dumps(told))
+    monkeypatch.setattr("sys.argv", ["supervise.py", str(tmp_path), *([asked_after] if asked_after else [])])
+    assert supervise.main() == 0
+    assert json.loads((tmp_path / "status.json").read_text()) == told and not (tmp_path / "log").exists()
