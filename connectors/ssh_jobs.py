@@ -7,6 +7,8 @@ of trainings here is promised there (`engine.capabilities.data.training`).
 
 What the host does, and what follows:
 
+- Recordings and bases are paths of this machine: each is copied to the host once, under its digest, and linked into the jobs
+  that read it; the list of episodes names it as the host finds it. A copy that broke off goes on with what is missing.
 - A job's name is made of its key and its folder appears by one rename: asking again finds it, and starts nothing twice.
 - A host that was restarted has no supervisor: the job is `preempted`, and goes on from its newest checkpoint when asked.
 - Checkpoints are copied here once and hashed again: what arrives is what was hashed there, or an error.
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     import asyncssh
 
 FOLDER = "quarterdeck-jobs"
+POOL, EPISODES = ".files", "episodes.jsonl"
 CALL_S = 30.0
 COPY_S = 6 * 3600.0
 _JOB = re.compile(r"[0-9a-f]{24}")
@@ -60,7 +63,7 @@ class SshTraining:
         "pool": "one host: what is asked of it at once runs at once; it has no queue",
         "preemption": "a checkpoint is saved, then it goes on where it stopped",
         "isolation": "a process of the account, no container",
-        "data": "copied to the host with each job",
+        "data": "copied to the host, each file once for all jobs that read it",
     }
 
     def __init__(
@@ -162,14 +165,25 @@ class SshTraining:
         """The job's folder, whole or not at all: a copy that breaks off leaves one under another name."""
         base = await self._base(connection)
         fresh = f"{base}/.{job}.{os.urandom(4).hex()}"
-        plain = msgspec.to_builtins(spec)
+        episodes, start, files = await asyncio.to_thread(_read_by, spec, f"{base}/{job}/data/files")
+        there = msgspec.structs.replace(spec, data="data", base=start)
         async with _sftp(connection) as sftp:
-            await sftp.makedirs(f"{fresh}/out", exist_ok=True)
+            for folder in (f"{fresh}/out", f"{base}/{POOL}"):
+                await sftp.makedirs(folder, exist_ok=True)
             await sftp.chmod(fresh, 0o700)
             await sftp.put(str(spec.data), f"{fresh}/data", recurse=True, preserve=False)
+            await sftp.makedirs(f"{fresh}/data/files", exist_ok=True)
+            for name, source in files.items():
+                if not await sftp.exists(f"{base}/{POOL}/{name}"):
+                    part = f"{base}/{POOL}/.{name}.{os.urandom(4).hex()}"
+                    await sftp.put(str(source), part, preserve=False)
+                    await sftp.chmod(part, 0o400)
+                    await sftp.posix_rename(part, f"{base}/{POOL}/{name}")
+                await sftp.link(f"{base}/{POOL}/{name}", f"{fresh}/data/files/{name}")
             for name, text in (
+                *([(f"data/{EPISODES}", episodes)] if episodes is not None else []),
                 ("recipe.json", msgspec.json.encode(spec.recipe)),
-                ("spec.json", msgspec.json.encode({**plain, "data": "data"})),
+                ("spec.json", msgspec.json.encode(there)),
                 ("supervise.py", supervisor()),
             ):
                 async with sftp.open(f"{fresh}/{name}", "wb") as file:
@@ -177,6 +191,7 @@ class SshTraining:
         moved = await self._said(
             connection,
             f"cd {shlex.quote(base)} && find . -maxdepth 1 -name '.*.*' -mmin +1440 -exec rm -rf {{}} + ; "
+            f"find {POOL} -type f -links 1 -mmin +1440 -delete; "
             f"mv -T {shlex.quote(fresh)} {job} 2>/dev/null || rm -rf {shlex.quote(fresh)}; [ -e {job}/spec.json ] && echo there",
         )
         if moved.strip() != b"there":
@@ -315,6 +330,32 @@ async def _sftp(connection: asyncssh.SSHClientConnection) -> AsyncIterator[async
 def supervisor() -> bytes:
     """The program that runs a job, as it is copied to the host."""
     return (resources.files("engine.capabilities.data") / "supervise.py").read_bytes()
+
+
+def _read_by(spec: Spec, at: str) -> tuple[bytes | None, str, dict[str, Path]]:
+    """The list of episodes and the base with paths below `at`, and the files they name, by the name they get there. Reads
+    every file once. Raises ActionError `NoRecording`."""
+    files: dict[str, Path] = {}
+
+    def named(path: Path) -> str:
+        try:
+            name = f"{_digest(path).removeprefix('sha256:')}{path.suffix[:12]}"
+        except OSError as error:
+            said = f"{clean(path, 200)} can't be read: {error.strerror}"
+            raise ActionError("NoRecording", said, kind="validation", retryable=False) from error
+        files[name] = path
+        return f"{at}/{name}"
+
+    known: dict[str, str] = {}
+    listed: list[bytes] = []
+    episodes = Path(spec.data) / EPISODES
+    for line in episodes.read_bytes().splitlines() if episodes.is_file() else ():
+        said: dict[str, Any] = msgspec.json.decode(line)
+        if source := said.get("file"):
+            said["file"] = known[source] = known.get(source) or named(Path(source))
+        listed.append(msgspec.json.encode(said))
+    base = named(Path(spec.base)) if spec.base and Path(spec.base).is_file() else spec.base
+    return b"".join(line + b"\n" for line in listed) if episodes.is_file() else None, base, files
 
 
 def _digest(path: Path) -> str:

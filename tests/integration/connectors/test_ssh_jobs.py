@@ -95,7 +95,32 @@ async def test_many_that_ask_at_once_start_one(sshd: Sshd, tmp_path: Path) -> No
     assert len(set(jobs)) == 1
     status = await until(host(sshd, tmp_path), jobs[0], "succeeded")
     assert status.attempts == 1
-    assert [one.name for one in (tmp_path / "jobs").iterdir()] == [jobs[0]]
+    assert {one.name for one in (tmp_path / "jobs").iterdir()} == {jobs[0], ".files"}
+
+
+async def test_recordings_are_on_the_host_once_and_named_as_it_finds_them(sshd: Sshd, tmp_path: Path) -> None:
+    training, recording, base = host(sshd, tmp_path), tmp_path / "a recording.mcap", tmp_path / "base.bin"
+    recording.write_bytes(os.urandom(100_000))
+    base.write_bytes(b"weights")
+    told = spec(tmp_path, base=str(base))
+    rows = [{"session": f"S-{n}", "file": str(recording)} for n in (1, 2)]
+    (tmp_path / "data" / "episodes.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    jobs = [await training.submit(told, key=key) for key in ("one", "two")]
+    for job in jobs:
+        place = tmp_path / "jobs" / job
+        listed = [json.loads(line) for line in (place / "data" / "episodes.jsonl").read_text().splitlines()]
+        assert [row["session"] for row in listed] == ["S-1", "S-2"] and len({row["file"] for row in listed}) == 1
+        for path in (listed[0]["file"], json.loads((place / "spec.json").read_text())["base"]):
+            assert Path(path).is_relative_to(place)
+        assert Path(listed[0]["file"]).read_bytes() == recording.read_bytes()
+    pool = sorted((tmp_path / "jobs" / ".files").iterdir())
+    assert len(pool) == 2 and all(one.stat().st_nlink == 3 for one in pool), "two files, in the pool and in both jobs"
+    for job in jobs:
+        await until(training, job, "succeeded")
+    recording.unlink()
+    with pytest.raises(ActionError) as gone:
+        await training.submit(told, key="three")
+    assert gone.value.error == "NoRecording" and len(list((tmp_path / "jobs").iterdir())) == 3
 
 
 async def test_preempted_it_goes_on_and_killed_it_counts_as_preempted(sshd: Sshd, tmp_path: Path) -> None:
