@@ -75,7 +75,7 @@ async def test_a_large_file_goes_in_parts_and_on_where_it_broke(
 
     async with FaultProxy(s3_server.url, rule) as proxy:
         through = client(s3_server, proxy.url)
-        with pytest.raises(ActionError, match="object store"):
+        with pytest.raises(ActionError, match="S3 store"):
             await through.put(uri, file, digest=digest)
         assert await store._held(BUCKET, "big.bin") is None, "an upload that is not whole is no object"
         broken["left"], before = 0, len(proxy.seen)
