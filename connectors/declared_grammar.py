@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from engine.contract.tickets import MEANINGS, PRIORITIES
 from engine.language import ExpressionError, document
 from engine.language.expressions import check, parse, template_parts
 from engine.language.findings import DefinitionError, Findings, did_you_mean
@@ -31,8 +32,6 @@ from engine.language.shapes import (
 
 Json = Any
 METHODS = ("get", "post", "put", "patch", "delete")
-MEANINGS = ("open", "in_progress", "on_hold", "resolved", "closed", "cancelled")
-PRIORITIES = ("P1", "P2", "P3", "P4", "P5")
 TEMPLATE = Text("text", template=True)
 _HEADER = r"[A-Za-z][A-Za-z0-9-]{0,60}"
 _WORDS = r"[^\x00-\x1f]{1,60}"
@@ -349,4 +348,4 @@ def _promises(values: Mapping[str, Json], reader: Reader) -> None:
             )
 
 
-__all__ = ["GRAMMAR", "MEANINGS", "METHODS", "NAMES", "PRIORITIES", "read"]
+__all__ = ["GRAMMAR", "METHODS", "NAMES", "read"]

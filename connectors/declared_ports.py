@@ -27,6 +27,7 @@ from connectors.ticketing import (
 from engine.capabilities.ports import ActionError, Json
 from engine.capabilities.systems.ports import Comment, NewTicket, Notice, RemoteObject, Silence, Ticket
 from engine.capabilities.tickets.marking import mark, unmarked
+from engine.contract.tickets import MEANINGS
 
 LONGEST_SETTLE_S = 60.0
 CANDIDATES = 20
@@ -159,15 +160,16 @@ class DeclaredTickets(Feeds):
     def _ticket(self, item: Json) -> Ticket:
         known, spec, give = {"it": item}, self._spec["ticket"], self._caller
         state = give.text(spec["state"], known, 100)
-        told = give.text(spec.get("meaning"), known) or self._meanings.get(state, "")
-        if told not in ("open", "in_progress", "on_hold", "resolved", "closed", "cancelled"):
+        said = give.text(spec.get("meaning"), known) or self._meanings.get(state, "")
+        told = next((one for one in MEANINGS if one == said), None)
+        if told is None:
             raise give.bad(f"meanings: nothing says what the state {state!r} means")
         priority = give.text(spec.get("priority"), known, 60)
         return Ticket(
             id=give.id(spec["id"], known),
             title=give.text(spec["title"], known, TITLE),
             state=state,
-            meaning=told,  # type: ignore[arg-type]
+            meaning=told,
             body=lines(give.optional(spec.get("body"), known) or ""),
             priority=self._priorities.get(priority, priority),
             assignee=give.text(spec.get("assignee"), known, 100),

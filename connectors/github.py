@@ -44,13 +44,15 @@ from engine.capabilities.systems.ports import (
     Ticket,
 )
 from engine.capabilities.tickets.marking import mark, marked, unmarked
+from engine.contract.tickets import PRIORITIES as RANKS
+from engine.contract.tickets import Meaning
 
 NAME = "GitHub"
 VERSION = "2022-11-28"
 PAGE, LOOKED_AT = 100, 2_000
-CLOSED = {"completed": "resolved", "not_planned": "cancelled", "duplicate": "cancelled"}
-LABELS = {"in progress": "in_progress", "on hold": "on_hold"}
-PRIORITIES = {one: one for one in t.PRIORITIES}
+CLOSED: dict[str, Meaning] = {"completed": "resolved", "not_planned": "cancelled", "duplicate": "cancelled"}
+LABELS: dict[str, Meaning] = {"in progress": "in_progress", "on hold": "on_hold"}
+PRIORITIES = {one: one for one in RANKS}
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
 
 
@@ -100,7 +102,12 @@ class GitHub:
     }
 
     def __init__(
-        self, http: HttpClient, clock: Clock, repository: str, labels: Mapping[str, str], priorities: Mapping[str, str]
+        self,
+        http: HttpClient,
+        clock: Clock,
+        repository: str,
+        labels: Mapping[str, Meaning],
+        priorities: Mapping[str, str],
     ) -> None:
         self._http, self._clock = http, clock
         self._base = f"/repos/{repository}"
@@ -164,7 +171,7 @@ class GitHub:
             title=clean(issue.title, t.TITLE),
             body=unmarked(t.lines(issue.body or ""))[0],
             state=clean(issue.state, 20) + reason,
-            meaning=meaning,  # type: ignore[arg-type]
+            meaning=meaning,
             priority=next((self._priorities[one] for one in names if one in self._priorities), ""),
             assignee=clean(issue.assignee.login, 60) if issue.assignee else "",
             url=clean(issue.html_url, 300) if issue.html_url.startswith("https://") else "",
@@ -398,7 +405,7 @@ class GitHubConnector:
             headers={"x-github-api-version": VERSION, "accept": "application/vnd.github+json"},
         )  # fmt: skip
         labels = t.words(config.get("labels"), LABELS, ("in_progress", "on_hold"), NAME, "labels")
-        ranks = t.words(config.get("priorities"), PRIORITIES, t.PRIORITIES, NAME, "priorities")
+        ranks = t.words(config.get("priorities"), PRIORITIES, RANKS, NAME, "priorities")
         return {"tickets": GitHub(http, clock, repository, labels, ranks)}
 
     def receive(self, headers: Mapping[str, str], body: bytes, secret: str, now: float) -> Sequence[Incoming]:

@@ -45,10 +45,17 @@ from engine.capabilities.systems.ports import (
     Ticket,
 )
 from engine.capabilities.tickets.marking import mark
+from engine.contract.tickets import MEANINGS, Meaning
+from engine.contract.tickets import PRIORITIES as RANKS
 
 NAME = "Jira"
-CATEGORIES = {"new": "open", "undefined": "open", "indeterminate": "in_progress", "done": "resolved"}
-STATES = {
+CATEGORIES: dict[str, Meaning] = {
+    "new": "open",
+    "undefined": "open",
+    "indeterminate": "in_progress",
+    "done": "resolved",
+}
+STATES: dict[str, Meaning] = {
     "on hold": "on_hold", "blocked": "on_hold", "waiting": "on_hold", "waiting for customer": "on_hold", "pending": "on_hold",
     "closed": "closed", "cancelled": "cancelled", "canceled": "cancelled", "won't do": "cancelled", "declined": "cancelled",
     "reopened": "open",
@@ -168,7 +175,7 @@ class Jira:
         project: str,
         issue_type: str,
         *,
-        states: Mapping[str, str],
+        states: Mapping[str, Meaning],
         priorities: Mapping[str, str],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -216,7 +223,7 @@ class Jira:
     async def _ticket(self, id: str) -> Ticket:
         return self._as_ticket(await self._issue(id))
 
-    def _means(self, status: _Status, resolution: _Named | None = None) -> str:
+    def _means(self, status: _Status, resolution: _Named | None = None) -> Meaning:
         named = self._states.get(status.name.lower())
         found = named or CATEGORIES.get(status.category.key, "open")
         if found == "resolved" and resolution is not None and resolution.name.lower() in DROPPED:
@@ -231,7 +238,7 @@ class Jira:
             title=clean(about.summary, t.TITLE),
             body=t.lines(adf.text(about.description)),
             state=clean(about.status.name, 60),
-            meaning=self._means(about.status, about.resolution),  # type: ignore[arg-type]
+            meaning=self._means(about.status, about.resolution),
             priority=self._priorities.get(about.priority.name, "") if about.priority else "",
             assignee=_who(about.assignee),
             url=f"{self._http.url}/browse/{quote(key, safe='')}",
@@ -460,8 +467,8 @@ class JiraConnector:
         http = client(config, secret, name=NAME, auth=Basic(str(config["username"]), lambda: secret(name)))
         given = config.get("states")
         lowered = {str(k).lower(): v for k, v in given.items()} if isinstance(given, Mapping) else None
-        states = t.words(lowered, STATES, t.MEANINGS, NAME, "states")
-        ranks = t.words(config.get("priorities"), PRIORITIES, t.PRIORITIES, NAME, "priorities")
+        states = t.words(lowered, STATES, MEANINGS, NAME, "states")
+        ranks = t.words(config.get("priorities"), PRIORITIES, RANKS, NAME, "priorities")
         kind = str(config.get("issue_type", "Task"))
         return {"tickets": Jira(http, clock, project, kind, states=states, priorities=ranks)}
 

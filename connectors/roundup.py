@@ -43,9 +43,11 @@ from engine.capabilities.systems.ports import (
     Ticket,
 )
 from engine.capabilities.tickets.marking import mark
+from engine.contract.tickets import MEANINGS, Meaning
+from engine.contract.tickets import PRIORITIES as RANKS
 
 NAME = "Roundup"
-STATES = {
+STATES: dict[str, Meaning] = {
     "unread": "open",
     "chatting": "open",
     "in-progress": "in_progress",
@@ -89,7 +91,12 @@ class Roundup:
     }
 
     def __init__(
-        self, http: HttpClient, clock: Clock, username: str, states: Mapping[str, str], priorities: Mapping[str, str]
+        self,
+        http: HttpClient,
+        clock: Clock,
+        username: str,
+        states: Mapping[str, Meaning],
+        priorities: Mapping[str, str],
     ) -> None:
         self._http, self._clock, self._me = http, clock, username
         self._states, self._priorities = dict(states), dict(priorities)
@@ -153,7 +160,7 @@ class Roundup:
             id=clean(issue.id, 20),
             title=clean(issue.title or "", t.TITLE),
             state=state,
-            meaning=self._states.get(state, "open"),  # type: ignore[arg-type]
+            meaning=self._states.get(state, "open"),
             priority=self._priorities.get(rank, ""),
             assignee=await self._user(who) if who else "",
             url=f"{self._http.url}/issue{quote(clean(issue.id, 20), safe='')}",
@@ -401,8 +408,8 @@ class RoundupConnector:
     ) -> dict[str, Any]:
         name, url = str(config["secret"]), str(config["url"]).rstrip("/")
         http = client(config, secret, name=NAME, auth=Login(url, str(config["username"]), lambda: secret(name)))
-        states = t.words(config.get("states"), STATES, t.MEANINGS, NAME, "states")
-        ranks = t.words(config.get("priorities"), PRIORITIES, t.PRIORITIES, NAME, "priorities")
+        states = t.words(config.get("states"), STATES, MEANINGS, NAME, "states")
+        ranks = t.words(config.get("priorities"), PRIORITIES, RANKS, NAME, "priorities")
         return {"tickets": Roundup(http, clock, str(config["username"]), states, ranks)}
 
     def receive(self, headers: Mapping[str, str], body: bytes, secret: str, now: float) -> Sequence[Incoming]:

@@ -43,9 +43,17 @@ from engine.capabilities.systems.ports import (
     Ticket,
 )
 from engine.capabilities.tickets.marking import mark, marked, unmarked
+from engine.contract.tickets import MEANINGS, Meaning
 
 NAME = "ServiceNow"
-STATES = {"1": "open", "2": "in_progress", "3": "on_hold", "6": "resolved", "7": "closed", "8": "cancelled"}
+STATES: dict[str, Meaning] = {
+    "1": "open",
+    "2": "in_progress",
+    "3": "on_hold",
+    "6": "resolved",
+    "7": "closed",
+    "8": "cancelled",
+}
 WEIGHTS = {"P1": ("1", "1"), "P2": ("1", "2"), "P3": ("2", "2"), "P4": ("2", "3"), "P5": ("3", "3")}
 """Impact and urgency that the shipped priority lookup turns into each priority."""
 FIELDS = (
@@ -111,7 +119,13 @@ class ServiceNow:
     }
 
     def __init__(
-        self, http: HttpClient, clock: Clock, username: str, *, states: Mapping[str, str], options: Mapping[str, str]
+        self,
+        http: HttpClient,
+        clock: Clock,
+        username: str,
+        *,
+        states: Mapping[str, Meaning],
+        options: Mapping[str, str],
     ) -> None:
         self._http, self._clock, self._me = http, clock, username
         self._states, self._options = dict(states), dict(options)
@@ -170,7 +184,7 @@ class ServiceNow:
             title=clean(one.short_description, t.TITLE),
             body=t.lines(one.description),
             state=clean(one.state, 20),
-            meaning=self._states.get(one.state, "open"),  # type: ignore[arg-type]
+            meaning=self._states.get(one.state, "open"),
             priority=f"P{one.priority}" if one.priority in ("1", "2", "3", "4", "5") else "",
             assignee=clean(one.user, 80),
             url=f"{self._http.url}/nav_to.do?uri={self._options['table']}.do?sys_id={clean(one.sys_id, 40)}",
@@ -410,7 +424,7 @@ class ServiceNowConnector:
         if _PLAIN.fullmatch(username) is None:
             raise t.wrong(NAME, "options.username: letters, digits, . _ @ - and blanks")
         http = client(config, secret, name=NAME, auth=Basic(username, lambda: secret(name)))
-        states = t.words(config.get("states"), STATES, t.MEANINGS, NAME, "states")
+        states = t.words(config.get("states"), STATES, MEANINGS, NAME, "states")
         return {"tickets": ServiceNow(http, clock, username, states=states, options=options)}
 
     def receive(self, headers: Mapping[str, str], body: bytes, secret: str, now: float) -> Sequence[Incoming]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -12,10 +13,11 @@ from connectors.remote_text import clean
 from connectors.settings import FIELDS as FIELDS_OF_ALL
 from engine.capabilities.ports import ActionError, Json, Param
 from engine.capabilities.systems.ports import Feed, RemoteObject, Ticket
+from engine.contract.tickets import MEANINGS, PRIORITIES
 
-MEANINGS = ("open", "in_progress", "on_hold", "resolved", "closed", "cancelled")
+W = TypeVar("W", bound=str)
+
 Shows = Callable[[str], str]
-PRIORITIES = ("P1", "P2", "P3", "P4", "P5")
 FIELDS = ("title", "body", "priority", "assignee", "meaning")
 TITLE, LINE, BODY = 250, 1000, 20_000
 OVERLAP_S = 2.0
@@ -163,13 +165,14 @@ def wrong(system: str, said: str) -> ActionError:
     return ActionError("NotConfigured", f"{system}: {said}", kind="configuration", retryable=False)
 
 
-def words(option: Json, default: Mapping[str, str], allowed: Sequence[str], system: str, name: str) -> dict[str, str]:
+def words(option: Json, default: Mapping[str, W], allowed: Sequence[W], system: str, name: str) -> dict[str, W]:
     """A mapping from the settings (owner's word -> ours), laid over the default one."""
     found = dict(default)
     for key, value in (option or {}).items() if isinstance(option, Mapping) else ():
-        if value not in allowed:
+        ours = next((one for one in allowed if one == value), None)
+        if ours is None:
             raise wrong(system, f"options.{name}.{clean(key, 40)}: {value!r} is none of {', '.join(allowed)}")
-        found[str(key)] = str(value)
+        found[str(key)] = ours
     return found
 
 

@@ -5,11 +5,16 @@ Times UTC epoch s.
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from engine.contract.common import View
 from engine.contract.records import RecordView
 
 TICKET_FIELDS = ("title", "priority", "assignee", "meaning")
-"""What is kept in step. `priority` P1 … P5, `meaning` open, in_progress, on_hold, resolved, closed, cancelled."""
+"""What is kept in step."""
+Meaning = Literal["open", "in_progress", "on_hold", "resolved", "closed", "cancelled"]
+MEANINGS: tuple[Meaning, ...] = get_args(Meaning)
+PRIORITIES = ("P1", "P2", "P3", "P4", "P5")
 LINK_OVER = ("gone", "unlinked")
 
 

@@ -23,6 +23,8 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct, field
 
+from engine.contract.tickets import Meaning
+
 Json = Any
 
 
@@ -131,7 +133,7 @@ class Ticket(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     title: str
     state: str
-    meaning: Literal["open", "in_progress", "on_hold", "resolved", "closed", "cancelled"]
+    meaning: Meaning
     body: str = ""
     priority: str = ""
     assignee: str = ""

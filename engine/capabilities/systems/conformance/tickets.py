@@ -10,8 +10,8 @@ from engine.capabilities.systems.conformance.every import listing
 from engine.capabilities.systems.conformance.promise import Bench, Broken, NotTried, clean, must, promise, refuses, sane
 from engine.capabilities.systems.ports import NewTicket, Ticket
 from engine.capabilities.tickets.marking import mark
+from engine.contract.tickets import MEANINGS
 
-MEANINGS = ("open", "in_progress", "on_hold", "resolved", "closed", "cancelled")
 BODY = "Opened by a check of the connection; it will be closed at once.\nÜmlaut, 日本, <b>no markup</b>, 'quotes' & {braces}."
 HOSTILE = "A comment with \x1b[31mcolour\x1b[0m, a \u202ereversed\u202c word and a NUL\x00 in it."
 
