@@ -41,8 +41,15 @@ async def until(look: Callable[[], Awaitable[Any]], what: str, room: EngineRoom)
     while True:
         if found := await look():
             return found
-        assert time.monotonic() < limit, f"{what}\n{room.log[-3000:]}"
+        assert time.monotonic() < limit, f"{room.log[-3000:]}\n{await shown(room)}\n{what}"
         await asyncio.sleep(0.3)
+
+
+async def shown(room: EngineRoom) -> str:
+    """How the tickets stand, and the runs that brought them there."""
+    tickets = (await room.get("/v1/records/ticket_link"))["rows"]
+    runs = (await room.get("/v1/runs", limit="12"))["rows"]
+    return msgspec.json.format(msgspec.json.encode([tickets, runs])).decode()
 
 
 async def case(room: EngineRoom, id: str) -> dict[str, Any]:

@@ -95,7 +95,8 @@ async def take(
     cases: Mapping[str, Json],
     now: float,
 ) -> CaseView:
-    """Gives the case what the ticket says about one field. Raises NotTaken, with the reason for people."""
+    """Gives the case what the ticket says about one field. Raises NotTaken, with the reason for people; RecordError
+    `Conflict` when the case is another one by now."""
     assert name in TICKET_FIELDS
     reason = f"{ref} says {name} {value or 'nobody'}"
     try:
@@ -110,6 +111,8 @@ async def take(
             return await _assigned(records, case, back.get(value, value), reason, now)
         return await _moved(records, case, value, reason, ref=ref, policy=policy, now=now)
     except RecordError as error:
+        if error.error == "Conflict":
+            raise
         raise NotTaken(error.message) from error
 
 

@@ -1,7 +1,8 @@
 """Brings a case and its ticket together once: reads the ticket, merges, writes what changed here, takes what changed there.
 
 Promises:
-- Nothing is overwritten that was not read just before: the ticket is written with its version, the case with its revision.
+- Nothing is overwritten that was not read just before: the ticket is written with its version, case and link with their
+  revision. What a person chose while a round was under way stands, and the next round carries it out.
 - Asked again after dying anywhere in the middle it ends at the same place: what was written is found to be the same on
   both sides, comments are found by their mark.
 - What can't be written (a workflow without that state, a name nobody has there) is a conflict with its reason; the other
@@ -66,6 +67,8 @@ class Converging:
                 if error.error != "Conflict" or last or isinstance(error, InDoubt):
                     raise
             link = await self._link(link.id)
+            if link.state == "unlinked":
+                return link
         raise AssertionError("the last round ends or raises")
 
     async def _once(self, link: TicketLink, fresh: bool) -> TicketLink:
@@ -161,12 +164,13 @@ class Converging:
         if link.theirs.get("told") == word:
             return
         facts = {"external_ref": ref, "status": ticket.meaning, "system": link.system}
-        await self._records.change(
+        turn.link = await self._records.change(
             "ticket_link",
             link.id,
             set={"theirs": _theirs(ticket) | {"told": word}},
             reason=f"{ref} was opened again there after {turn.case.id} was {turn.case.state}",
             emit=(Emit("qd.ticket.changed", facts, subject=ref),),
+            expect=link.rev,
         )
 
     # -- comments and files -------------------------------------------------------------------------------------------
@@ -243,10 +247,9 @@ class Converging:
             emit = (Emit("qd.ticket.conflict", {**facts, "fields": fresh, "said": said[:500]}, subject=link.case),)
         elif link.state == "conflict" and not conflicts:
             emit = (Emit("qd.ticket.agreed", facts, subject=link.case),)
-        current = await self._link(link.id)
         left_out = {name: why for name, why in self._port.traits.items() if name in TICKET_FIELDS}
         left_out |= {name: "by policy" for name in TICKET_FIELDS if self._policy["fields"].get(name, "off") == "off"}
-        told = {name: value for name, value in current.theirs.items() if name == "told"}
+        told = {name: value for name, value in link.theirs.items() if name == "told"}
         found: TicketLink = await self._records.change(
             "ticket_link",
             link.id,
@@ -269,6 +272,7 @@ class Converging:
             },
             reason=f"they disagree: {said}"[:500] if conflicts else "in step",
             emit=emit,
+            expect=link.rev,
         )
         return found
 

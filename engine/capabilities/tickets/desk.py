@@ -156,8 +156,9 @@ async def _resolve(desk: Desk, link: TicketLink, args: Resolve) -> Json:
     left = [msgspec.to_builtins(one) for one in link.conflicts if one.field not in chosen]
     said = ", ".join(f"{name}: {choice}" for name, (_, choice) in chosen.items())
     changed = await desk.records.change(
-        "ticket_link", link.id, set={"agreed": agreed, "conflicts": left}, reason=f"{desk.person} chose {said}"
-    )
+        "ticket_link", link.id, set={"agreed": agreed, "conflicts": left}, reason=f"{desk.person} chose {said}",
+        expect=link.rev,
+    )  # fmt: skip
     return await _go(desk, changed)
 
 

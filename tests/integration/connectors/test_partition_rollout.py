@@ -124,8 +124,11 @@ def test_a_rollout_survives_it(site: Site, between: Between) -> None:
     between.pid = int(site.home.json("engine", "status")["pid"])
     run = site.rollout(NEW)
     until = time.monotonic() + 90
-    while between.pid:  # signed off, then the canary's order kills the engine
-        site.approve(VOTERS)
+    while between.pid:  # signed off, then the canary's order kills the engine: it may die while it is asked something
+        try:
+            site.approve(VOTERS)
+        except AssertionError:
+            assert not between.pid
         assert time.monotonic() < until, "no robot was ever told"
         time.sleep(0.5)
     assert site.home.run("engine", "start", "--json").returncode == 0

@@ -107,6 +107,41 @@ async def test_theirs_is_chosen_and_a_change_after_the_choice_asks_again(ground:
     assert ground.case(case).priority == 4 and ground.link(link).state == "synced"
 
 
+async def test_what_is_chosen_while_both_are_compared_stands(ground: TicketGround) -> None:
+    case, link = await linked(ground)
+    await ground.do("cy", "case.weigh", case, impact=1, urgency=1, reason="a second robot")
+    await ground.do("cy", "case.note", case, text="both wheels")
+    ground.tracker.set(ground.ticket(link).id, priority="P3")
+    await ground.sync(case=case)
+    await ground.do("cy", "case.note", case, text="and the gearbox")
+    comment = ground.tracker.comment
+
+    async def chosen_meanwhile(*given: Any, **named: Any) -> Any:
+        ground.tracker.comment = comment  # type: ignore[method-assign]
+        await ground.do("cy", "ticket.resolve", link, priority="ours")
+        return await comment(*given, **named)
+
+    ground.tracker.comment = chosen_meanwhile  # type: ignore[method-assign]
+    await ground.sync(case=case)
+    await ground.sync(link=link, fresh=True)
+    assert ground.ticket(link).priority == "P1" and ground.link(link).state == "synced"
+
+
+async def test_let_go_while_both_are_compared_it_stays_so(ground: TicketGround) -> None:
+    case, link = await linked(ground)
+    await ground.do("cy", "case.weigh", case, impact=1, urgency=1, reason="a second robot")
+
+    real = ground.tracker.update
+
+    async def let_go_meanwhile(*given: Any, **named: Any) -> Any:
+        await ground.do("cy", "ticket.unlink", link)
+        return await real(*given, **named)
+
+    ground.tracker.update = let_go_meanwhile  # type: ignore[method-assign]
+    await ground.sync(case=case)
+    assert ground.link(link).state == "unlinked"
+
+
 async def test_a_ticket_closes_no_case(ground: TicketGround) -> None:
     case, link = await linked(ground)
     ground.tracker.set(ground.ticket(link).id, meaning="closed")
