@@ -254,5 +254,26 @@ async def test_a_rollout_of_its_own_is_made_and_moved_once(world: World) -> None
     assert [world.site.orders(name) for name in robots] == [1, 1]
 
 
+async def test_a_rollout_of_its_own_is_decided_and_ended_once(world: World) -> None:
+    if world.site.kind != "hawkbit":
+        pytest.skip("Mender has no rollouts of its own kind")
+    server, (robot,) = world.site.server, world.take(1)
+    wanted: dict[str, Any] = {"version": NEW, "filter": f"controllerId=={robot}", "system": "depot"}
+    server.approval = True
+    rollouts = [await world.done("owner.create", **wanted, groups=[{"name": name}]) for name in ("yes", "no")]
+    asked, refused = ({"rollout": one["rollout"], "system": "depot"} for one in rollouts)
+    before = len(server.writes)
+    approved = await world.killed("owner.move", **asked, call="approve", remark="run 7", by=["ana", "bo"])
+    assert approved["state"] == "ready"
+    assert (await world.killed("owner.move", **refused, call="deny", remark="run 8"))["state"] == "approval_denied"
+    await world.done("owner.move", **asked, call="start")
+    await world.done("owner.move", **asked, call="pause")
+    assert (await world.killed("owner.move", **asked, call="resume"))["state"] == "running"
+    assert (await world.killed("owner.move", **asked, call="stop"))["state"] in ("stopping", "stopped")
+    posts = [path.rpartition("/")[2] for m, path, _ in server.writes[before:] if m == "POST" and "/rollouts" in path]
+    assert sorted(posts) == ["approve", "deny", "pause", "resume", "start", "stop"]
+    assert world.site.orders(robot) <= 1
+
+
 def _cohort(robots: list[str]) -> dict[str, Any]:
     return {"robots": robots, "origin": {}, "previous": OLD, "version": NEW}
