@@ -109,7 +109,8 @@ class Wire:
 
 
 class World:
-    def __init__(self, folder: Path, snapshot: str, wire: Wire, room: EngineRoom) -> None:
+    def __init__(self, folder: Path, snapshot: str, wire: Any, room: EngineRoom) -> None:
+        """`folder` holds the jobs, `enough` stands beside it; `wire.dies_when` is looked at when the owner says something."""
         self.folder, self.snapshot, self.wire, self.room = folder, snapshot, wire, room
         self._before: set[str] = set()
         self._seeds = iter(range(1, 1000))
@@ -141,7 +142,7 @@ class World:
             for one in Path("/proc").glob("[0-9]*/cmdline"):
                 with contextlib.suppress(OSError):
                     said = one.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-                    if str(job) in said and not said.startswith(("sh ", "bash ")):
+                    if str(job) in said and Path(said.partition(" ")[0]).name not in ("sh", "bash"):
                         found.append(said)
         return found
 
@@ -206,7 +207,7 @@ class World:
         return [one["done"] for one in told if one["event"] == "progress"]
 
 
-async def _book(home: Path, recordings: Path) -> str:
+async def book(home: Path, recordings: Path) -> str:
     """A finalized snapshot of recordings that are there; its id."""
     config = Config(
         database=home / "quarterdeck.db", actions={}, evaluator=Expressions(), catalogue=subjects.catalogue()
@@ -229,20 +230,26 @@ async def _book(home: Path, recordings: Path) -> str:
     return str(snapshot.id)
 
 
+def policy(folder: Path) -> dict[str, Any]:
+    """Of an engine that trains with PROGRAM, until `enough` stands in this folder."""
+    program = folder / "program.py"
+    program.write_text(PROGRAM)
+    programs = {"train": {"argv": ["{python}", str(program), "{out}", str(folder / "enough")]}}
+    return {
+        "data": {"training": {
+            "programs": programs, "program": "train", "recipe": {}, "poll": 0.3, "grace": 2.0, "budget": 60.0,
+        }}
+    }  # fmt: skip
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp("kill")
-    program = folder / "program.py"
-    program.write_text(PROGRAM)
     with running() as sshd:
         async with Wire(sshd.port) as wire:
-            room = wire.room = EngineRoom(folder / "engine", _settings(sshd, wire, folder), {"key": sshd.private}, policy={
-                "data": {"training": {
-                    "programs": {"train": {"argv": ["{python}", str(program), "{out}", str(folder / "enough")]}},
-                    "program": "train", "recipe": {}, "poll": 0.3, "grace": 2.0, "budget": 60.0,
-                }}
-            })  # fmt: skip
-            found = World(folder / "jobs", await _book(room.home.state, folder / "recordings"), wire, room)
+            systems, secrets = _settings(sshd, wire, folder), {"key": sshd.private}
+            room = wire.room = EngineRoom(folder / "engine", systems, secrets, policy=policy(folder))
+            found = World(folder / "jobs", await book(room.home.state, folder / "recordings"), wire, room)
             await room.start()
             try:
                 yield found
