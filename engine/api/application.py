@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from engine.api import feed, history, secrets, terminals, views
+from engine.api import feed, history, search, secrets, terminals, views
 from engine.api.access import Caller, caller_of, me
 from engine.api.door import VERSION, Door
 from engine.api.openapi import describe
@@ -32,6 +32,7 @@ from engine.contract.gates import GateDetail, GatePage
 from engine.contract.records import EvidenceText, RecordEvent, RecordPage, RecordView
 from engine.contract.rollouts import RolloutDetail, RolloutPage
 from engine.contract.runs import EventPage, RunDetail, RunPage, Waiting
+from engine.contract.search import FoundPage
 from engine.contract.system import EngineStatus, Me, VerifyReport, WatchSnapshot, WorkflowView
 
 log = logging.getLogger("quarterdeck.api")
@@ -191,6 +192,7 @@ READS: dict[str, tuple[Any, str, tuple[str, ...], Read]] = {
     "/v1/status": (EngineStatus, "How the engine is.", (), lambda d, c, at, q: d.status()),
     "/v1/me": (Me, "Who the kernel says you are.", (), lambda d, c, at, q: me(d, c)),
     "/v1/watch": (WatchSnapshot, "All that the first screen needs.", (), lambda d, c, at, q: views.watch(d, c)),
+    "/v1/search": (FoundPage, "Anything by id or a word of its name, best first.", search.QUERIES, search.find),
     "/v1/runs": (RunPage, "Runs, newest first.", ("status", "workflow", "text", "sort", "cursor", "limit"), _runs),
     "/v1/runs/{run}": (RunDetail, "Everything about one run.", (), _run),
     "/v1/runs/{run}/events": (EventPage, "The events of one run.", ("after", "limit"), _events),
