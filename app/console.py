@@ -7,7 +7,6 @@ what it knows and says how old it is; whatever ends us, the terminal is given ba
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import gc
 import importlib
@@ -54,8 +53,6 @@ TICK_S = 0.2
 RETRY_FIRST_S, RETRY_CAP_S = 0.25, 5.0
 LAG_S = 3.0
 """Behind by more than this, the feed is joined again at its head (an SSH channel hides megabytes of old news)."""
-CLIPBOARD_MAX = 74_994
-"""Bytes of base64 that terminals take in one clipboard write."""
 
 
 class CleanFilter(LineFilter):
@@ -442,23 +439,29 @@ class Console(OrderedKeys, inherit_bindings=False):
     def keep_notice(self, parts: list[Part]) -> None:
         self.notices.append((time.time(), parts))
 
-    def copy_text(self, text: str) -> None:
-        """To the terminal's clipboard (OSC 52), wrapped for tmux as well when we are in one: each way alone fails there."""
-        encoded = base64.b64encode(clean(text).encode()).decode()
-        if self._driver is None or len(encoded) > CLIPBOARD_MAX:
-            return
-        sequence = f"\x1b]52;c;{encoded}\x07"
-        self._driver.write(sequence)
-        if os.environ.get("TMUX"):
-            self._driver.write("\x1bPtmux;" + sequence.replace("\x1b", "\x1b\x1b") + "\x1b\\")
+    def copy_text(self, text: str) -> bool:
+        """To the clipboard of the terminal the person sits at. False when there is none, or the text is too long."""
+        from app import copying
+
+        writes = copying.writes(text, os.environ) if self._driver is not None else []
+        for one in writes:
+            self._driver.write(one)  # type: ignore[union-attr]
+        return bool(writes)
+
+    def kept(self, name: str) -> Any:
+        """A setting of this person, or None."""
+        return self._settings.get(name)
+
+    def keep(self, name: str, value: Any) -> None:
+        self._settings[name] = value
+        _write_settings(self._settings_path, self._settings)
 
     def use_theme(self, name: str) -> None:
         if name not in themes.NAMES:
             self.tell((f"no theme is called {clean(name)!r}; there are {', '.join(themes.NAMES)}", "caution"))
             return
         self.theme = name
-        self._settings["theme"] = name
-        _write_settings(self._settings_path, self._settings)
+        self.keep("theme", name)
         self.tell(f"theme {name}", seconds=2.0)
 
     def watch_theme(self, name: str) -> None:
