@@ -31,8 +31,10 @@ from textual.filter import LineFilter  # noqa: E402
 from textual.screen import Screen  # noqa: E402
 
 import themes  # noqa: E402
+from app.editor import Editing  # noqa: E402
 from app.frames import CroppedUpdate  # noqa: E402
 from app.keys import OrderedKeys  # noqa: E402
+from app.manual import Reading  # noqa: E402
 from engine.contract.client import EngineUnreachable, Refused  # noqa: E402
 from screens import acts, jump  # noqa: E402
 from screens.acts import Act  # noqa: E402
@@ -71,11 +73,14 @@ class CleanFilter(LineFilter):
         ]
 
 
-class Console(OrderedKeys, inherit_bindings=False):
+class Console(Reading, Editing, OrderedKeys, inherit_bindings=False):
     CSS_PATH = [Path(sheet) for sheet in themes.SHEETS]
     ENABLE_COMMAND_PALETTE = False
     TITLE = "Quarterdeck"
-    BINDINGS = [Binding("ctrl+c", "interrupt", show=False, priority=True)]
+    BINDINGS = [
+        Binding("ctrl+c", "interrupt", show=False, priority=True),
+        Binding("f1", "manual", show=False, priority=True, id="console.manual"),
+    ]
 
     def __init__(
         self,
@@ -329,6 +334,8 @@ class Console(OrderedKeys, inherit_bindings=False):
             self.use_theme(wish.rest)
         elif wish.noun == "as":
             self.act_as(wish.rest)
+        elif wish.noun == "manual":
+            self.open_manual(wish.rest)
         elif wish.noun == "q":
             self.exit(0)
         else:
@@ -443,10 +450,7 @@ class Console(OrderedKeys, inherit_bindings=False):
         """To the clipboard of the terminal the person sits at. False when there is none, or the text is too long."""
         from app import copying
 
-        writes = copying.writes(text, os.environ) if self._driver is not None else []
-        for one in writes:
-            self._driver.write(one)  # type: ignore[union-attr]
-        return bool(writes)
+        return copying.copy(self._driver, text, os.environ)
 
     def kept(self, name: str) -> Any:
         """A setting of this person, or None."""

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from screens.widgets.clean import clean
+
+if TYPE_CHECKING:
+    from textual.driver import Driver
 
 MOST = 74_994
 """Bytes of base64 that terminals take in one clipboard write."""
@@ -17,9 +21,12 @@ SCREEN_PIECE = 250
 """GNU screen drops a passed-through string that is longer than its buffer; pieces of this size pass everywhere."""
 
 
-def fits(text: str) -> bool:
-    """Whether terminals take so much at once."""
-    return len(_encoded(text)) <= MOST
+def copy(driver: Driver | None, text: str, environment: Mapping[str, str]) -> bool:
+    """Write it to the terminal. False when there is none, or the text is too long for it."""
+    pieces = writes(text, environment) if driver is not None else []
+    for piece in pieces:
+        driver.write(piece)  # type: ignore[union-attr]
+    return bool(pieces)
 
 
 def writes(text: str, environment: Mapping[str, str]) -> list[str]:
