@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engine.store.errors import StoreCorrupt, StoreReadOnly, StoreTooNew
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest version; `migrations/versions/` has one file for each."""
 
 VERSION_TABLE = (
