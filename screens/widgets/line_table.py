@@ -264,6 +264,12 @@ class LineTable(ScrollView, Toned, can_focus=True):
         """Cells a row has, the scrollbar left out."""
         return self.scrollable_content_region.width
 
+    def cells_of(self, column: int) -> int:
+        """Cells a column has now; 0 while there is no room for it."""
+        if not self._spans and self.columns:
+            self._lay_out()
+        return next((size for shown, _, size in self._spans if shown == column), 0)
+
     @property
     def _page(self) -> int:
         return max(1, self.size.height - self.head)
