@@ -37,7 +37,6 @@ from connectors.hawkbit_rows import (
     Assigned,
     DistributionSet,
     Metadata,
-    Page,
     Rollout,
     Status,
     Target,
@@ -393,7 +392,7 @@ class HawkBit(HawkBitRollouts):
         if known[1] == "since":
             return await self._changed(path, type, newest, offset)
         params = {"limit": str(PAGE), "offset": str(max(0, offset - 1)), "sort": sort}
-        page = await self._http.get(f"/rest/v1{path}", Page[type], params=params)  # type: ignore[valid-type]
+        page = await self._page(path, type, params)
         rows: list[Any] = page.content
         if offset:
             if not rows or _id(rows[0]) != last:
@@ -412,7 +411,7 @@ class HawkBit(HawkBitRollouts):
             "q": f"lastmodifiedat=ge={newest}",
             "sort": "lastmodifiedat:asc",
         }
-        page = await self._http.get(f"/rest/v1{path}", Page[type], params=params)  # type: ignore[valid-type]
+        page = await self._page(path, type, params)
         rows: list[Any] = page.content
         seen = offset + len(rows)
         more = bool(rows) and seen < page.total

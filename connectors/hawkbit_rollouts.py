@@ -63,6 +63,9 @@ class HawkBitRollouts:
     async def close(self) -> None:
         await self._http.close()
 
+    async def _page(self, path: str, type: type[T], params: Mapping[str, str]) -> Page[T]:
+        return await self._http.get(f"/rest/v1{path}", Page[type], params=params)  # type: ignore[valid-type]
+
     async def check(self) -> str:
         await self._http.get("/rest/v1/targets", Page[Target], params={"limit": "1"})
         sets = await self._http.get("/rest/v1/distributionsets", Page[DistributionSet], params={"limit": "1"})
@@ -199,7 +202,7 @@ class HawkBitRollouts:
                 params["sort"] = sort
             if path == "/actions":
                 params["representation"] = "full"
-            page = await self._http.get(f"/rest/v1{path}", Page[type], params=params)  # type: ignore[valid-type]
+            page = await self._page(path, type, params)
             fresh: list[Any] = page.content
             if rows:
                 if not fresh or fresh[0] != rows[-1]:

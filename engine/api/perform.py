@@ -19,7 +19,7 @@ from engine.api.consequences import NONE, Consequences, consequences, fits
 from engine.api.door import Door, Host
 from engine.api.problems import Denied, malformed
 from engine.capabilities.desk import DeskVerb
-from engine.capabilities.hooks.sources import deep
+from engine.capabilities.nesting import deep
 from engine.capabilities.policy import Reason
 from engine.contract.common import CommandAnswer, Json
 from engine.core import commands as core

@@ -23,6 +23,7 @@ from msgspec import Struct
 from engine.capabilities.events.envelope import BadEvent, Incoming, taken
 from engine.capabilities.events.rules import Limits
 from engine.capabilities.hooks import proofs
+from engine.capabilities.nesting import deep
 from engine.capabilities.packs import load_pack
 from engine.capabilities.ports import ActionError
 from engine.capabilities.systems.ports import BadDelivery, BadSignature, Receiver
@@ -337,21 +338,6 @@ def unmarked(headers: Mapping[str, str], secret: str) -> dict[str, str]:
     if given[:6].lower() == "basic ":
         found["authorization"] = "Basic " + base64.b64encode(given[6:].encode()).decode()
     return found
-
-
-def deep(value: Json, levels: int) -> bool:
-    """Whether lists and objects nest deeper than that: what is recorded is read again by code that recurses."""
-    layer = [value]
-    for _ in range(levels):
-        layer = [
-            inner
-            for each in layer
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not layer:
-            return False
-    return any(isinstance(each, dict | list) for each in layer)
 
 
 def names_of(events: Iterable[Incoming]) -> Sequence[str]:
