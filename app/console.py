@@ -31,9 +31,9 @@ from textual.filter import LineFilter  # noqa: E402
 from textual.screen import Screen  # noqa: E402
 
 import themes  # noqa: E402
-from app.editor import Editing  # noqa: E402
 from app.frames import CroppedUpdate  # noqa: E402
 from app.keys import OrderedKeys  # noqa: E402
+from app.lending import Lending  # noqa: E402
 from app.manual import Reading  # noqa: E402
 from engine.contract.client import EngineUnreachable, Refused  # noqa: E402
 from screens import acts, jump  # noqa: E402
@@ -73,14 +73,11 @@ class CleanFilter(LineFilter):
         ]
 
 
-class Console(Reading, Editing, OrderedKeys, inherit_bindings=False):
+class Console(Reading, Lending, OrderedKeys, inherit_bindings=False):
     CSS_PATH = [Path(sheet) for sheet in themes.SHEETS]
     ENABLE_COMMAND_PALETTE = False
     TITLE = "Quarterdeck"
-    BINDINGS = [
-        Binding("ctrl+c", "interrupt", show=False, priority=True),
-        Binding("f1", "manual", show=False, priority=True, id="console.manual"),
-    ]
+    BINDINGS = [Binding("ctrl+c", "interrupt", show=False, priority=True), *Reading.KEYS]
 
     def __init__(
         self,
@@ -305,21 +302,6 @@ class Console(Reading, Editing, OrderedKeys, inherit_bindings=False):
             self.go("fleet", id)
         else:
             self.push_screen(_screen_class(ONE[noun].screen)(id))
-
-    def shell(self, gateway: str, system: str = "") -> None:
-        """A session on a gateway in this terminal. The console waits behind it, and is painted anew when it is over."""
-        from app import shell
-
-        if self.is_headless or self._driver is None or not self._driver.can_suspend:
-            self.tell(("this terminal can't be lent: qd access ssh " + clean(gateway, 60), "caution"))
-            return
-        person = self.client.headers.get("X-Quarterdeck-As", "") if hasattr(self.client, "headers") else ""
-        with self.suspend():
-            status = shell.lent(self.client.home, gateway, system, person)  # type: ignore[attr-defined]
-        self.refresh(layout=True)
-        self.ask_again()
-        if status:
-            self.tell(f"the session on {clean(gateway, 60)} ended with status {status}")
 
     def run_line(self, line: str) -> None:
         """A `:` command."""

@@ -85,6 +85,8 @@ class QScreen(Screen[Any], inherit_bindings=False):
     def __init__(self) -> None:
         super().__init__()
         self._troubles: dict[str, Problem] = {}
+        self.refused: Problem | None = None
+        """The last refusal of this screen: F1 opens its page."""
         self.filter = ""
         self._seen = -1
         self._notice: list[Part] | None = None
@@ -339,7 +341,7 @@ class QScreen(Screen[Any], inherit_bindings=False):
         try:
             preview = await self.client.command(act.command, target.id, args, preview=True)
         except Refused as error:
-            problem = error.problem
+            problem = self.refused = error.problem
         except EngineUnreachable as error:
             self.say((f"{act.verb}: not sent, the engine did not answer ({error})", "caution"))
             return None
@@ -360,6 +362,7 @@ class QScreen(Screen[Any], inherit_bindings=False):
             try:
                 answer = await self.client.command(act.command, target.id, args, id=id)
             except Refused as error:
+                self.refused = error.problem
                 fix = f" {error.problem.fix}" if error.problem.fix else ""
                 self.say((f"{act.verb} refused: {error.problem.reason}", "caution"), fix, seconds=12)
                 return None

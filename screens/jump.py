@@ -24,9 +24,10 @@ SHORT = {
     "themes": "theme",
     "messages": "notices",
     "?": "help",
+    "man": "manual",
     "h": "help",
 }
-OTHERS = ("theme", "as", "help", "notices", "refresh", "q")
+OTHERS = ("theme", "as", "help", "manual", "notices", "refresh", "q")
 WORDS = (*LISTS, *ONES, *OTHERS)
 
 

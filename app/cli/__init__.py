@@ -33,6 +33,7 @@ GROUPS = {
     "records": ("app.cli.records:records", "Records of any kind: list, show, history; evidence."),
     "history": ("app.cli.history:history", "The record: verify, export, play."),
     "demo": ("app.cli.demo:demo", "A self-contained world to try everything in."),
+    "manual": ("app.cli.manual:manual", "The manual: screens, patterns, concepts, errors."),
     "doctor": ("app.cli.doctor:doctor", "Look at this installation and say what to do."),
     "completion": ("app.cli.completion:completion", "Completion for your shell."),
 }
