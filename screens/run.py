@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Container
+from textual.geometry import Region
 from textual.widget import Widget
 
 from engine.contract.common import CommandAnswer, Problem
 from engine.contract.runs import EventPage, EventView, RunDetail, StepView
 from screens import chrome, run_views
-from screens.acts import Act, Reason, act, key_of, shown_key
+from screens.acts import REGISTRY, Act, Reason, act, key_of, shown_key
 from screens.base import QScreen, Target
 from screens.model import Delta, age
+from screens.pictures import gantt, graph
 from screens.run_acts import VIEWS
 from screens.runs import GLYPH
 from screens.widgets.line import Hot, Lines
@@ -24,6 +27,8 @@ from screens.widgets.text import Page
 EVENTS_PAGE = 500
 EVENTS_HELD = 5_000
 WIDE = 130
+BARS = 2
+"""The timeline's column of bars; its title is their axis."""
 
 
 class RunScreen(QScreen):
@@ -33,6 +38,11 @@ class RunScreen(QScreen):
         *(f"run.show_{name}" for name, _, _ in VIEWS),
         "run.next_view",
         "run.previous_view",
+        "run.zoom_in",
+        "run.zoom_out",
+        "run.earlier",
+        "run.later",
+        "run.follow",
         "run.inspect",
         "run.gate",
         "run.rollout",
@@ -57,6 +67,10 @@ class RunScreen(QScreen):
         self.view = "path"
         self._after = 0
         self._event = ""
+        self.zoom = 1
+        self.following = True
+        self.window: gantt.Window | None = None
+        """What the timeline shows; None: the whole run, growing with it."""
 
     def body(self) -> ComposeResult:
         yield Lines(id="views", classes="tabs")
@@ -75,11 +89,10 @@ class RunScreen(QScreen):
                 yield Page(id="why", indent=12)
                 yield LineTable(
                     [
-                        Column("BEGAN", 12),
-                        Column("STEP", 20, grow=1),
-                        Column("STATE", 13),
-                        Column("TOOK", 7),
-                        Column("OVER THE RUN", 12, grow=2, optional=1),
+                        Column("STEP", 24, grow=1),
+                        Column("TOOK", 7, align="right"),
+                        Column("", 28, grow=4),
+                        Column("BEGAN", 8, optional=1),
                     ],
                     empty=["No step has begun."],
                     id="timeline",
@@ -222,21 +235,21 @@ class RunScreen(QScreen):
         path = self.query_one("#path", LineTable)
         path.empty = ["The definition has no steps to show."]
         first = not len(path.rows)
-        rows = run_views.path_rows(self.detail, self.model.now())
-        if first:
-            path.load(rows)
-            self._to_active(path)
-        else:
+        rows = graph.rows(self.detail, self.model.now(), zoom=self.zoom, room=max(3, min(8, path.cells_wide // 14)))
+        if path.rows.shaped_like(rows):
             path.merge(rows)
+        else:  # a picture is taken in whole: half of a lane is none
+            path.load(rows)
+        if first or self.following:
+            self._to_active(path)
         self._draw_side()
 
     def _to_active(self, path: LineTable) -> None:
         """Open at the step that is under way."""
         assert self.detail is not None
-        seen = run_views.visits(self.detail)
-        active = [id for id, steps in seen.items() if any(step.ended_at is None for step in steps)]
-        if active:
-            path.go_to(active[-1])
+        live = graph.under_way(run_views.visits(self.detail))
+        if live:
+            path.go_to(live)
 
     def _draw_side(self) -> None:
         if self.detail is None:
@@ -245,13 +258,20 @@ class RunScreen(QScreen):
         if side == "why":
             self._draw_why()
         elif side == "timeline":
-            table = self.query_one("#timeline", LineTable)
-            cells = max(12, (table.cells_wide - 58) if table.cells_wide else 12)
-            table.merge(run_views.timeline_rows(self.detail, self.model.now(), min(cells, 60)))
+            self._draw_timeline()
         elif side == "events":
             self._draw_events()
         elif side == "data":
             self._draw_data()
+
+    def _draw_timeline(self) -> None:
+        assert self.detail is not None
+        table, now = self.query_one("#timeline", LineTable), self.model.now()
+        cells = table.cells_of(BARS) or 28
+        window = self.window or gantt.whole(self.detail, now)
+        table.columns[BARS] = replace(table.columns[BARS], title=gantt.axis(window, cells))
+        table.refresh(Region(0, 0, table.size.width, 1))
+        table.merge(gantt.rows(self.detail, now, window, cells, gantt.tries(self.events.values())))
 
     def _draw_why(self) -> None:
         assert self.detail is not None
@@ -295,6 +315,10 @@ class RunScreen(QScreen):
         if detail is None:
             return (
                 Reason("the run is not loaded yet") if act.command or act.name in ("run.gate", "run.rollout") else None
+            )
+        if act.name in ("run.earlier", "run.later") and not self._timed:
+            return Reason(
+                "time moves on the timeline alone", f"{shown_key(key_of(REGISTRY['run.show_timeline']))} shows it"
             )
         if act.name == "run.gate" and not self._gate():
             return Reason("this run waits for no gate")
@@ -344,6 +368,9 @@ class RunScreen(QScreen):
 
     def on_line_table_moved(self, message: LineTable.Moved) -> None:
         super().on_line_table_moved(message)
+        if message.table.id == "path" and self.detail is not None:
+            live = graph.under_way(run_views.visits(self.detail))
+            self.following = self.following and message.key in ("", live)
         if message.table.id == "path" and self.wide and self._side == "data":
             self._event = ""
             self._draw_side()
@@ -370,6 +397,54 @@ class RunScreen(QScreen):
             super().act_console_region_back()
         else:
             self._turn(-1)
+
+    def act_run_zoom_in(self) -> None:
+        self._zoom(1)
+
+    def act_run_zoom_out(self) -> None:
+        self._zoom(-1)
+
+    def _zoom(self, by: int) -> None:
+        """Of the picture in front: the map shows more or fewer steps, the timeline less or more time."""
+        if self.detail is None:
+            return
+        if self._timed:
+            now = self.model.now()
+            step = self.step()
+            window = self.window or gantt.whole(self.detail, now)
+            middle = window.first + window.seconds / 2
+            around = (step.started_at if step is not None and step.started_at else None) or middle
+            wider = window.zoomed(0.5 if by > 0 else 2.0, around)
+            self.window = None if wider.seconds >= gantt.whole(self.detail, now).seconds else wider
+            self._draw_timeline()
+        else:
+            self.zoom = max(0, min(self.zoom + by, len(graph.ZOOMS) - 1))
+            self._draw()
+            self.say(f"map: {graph.ZOOMS[self.zoom]}", seconds=2.0)
+
+    @property
+    def _timed(self) -> bool:
+        """The timeline is the picture that keys are about."""
+        timeline = self.query_one("#timeline", LineTable)
+        return bool(timeline.display) and (self.focused is timeline or self.view == "timeline")
+
+    def act_run_later(self) -> None:
+        self._pan(0.25)
+
+    def act_run_earlier(self) -> None:
+        self._pan(-0.25)
+
+    def _pan(self, share: float) -> None:
+        if self.detail is not None:
+            self.window = (self.window or gantt.whole(self.detail, self.model.now())).moved(share)
+            self._draw_timeline()
+
+    def act_run_follow(self) -> None:
+        """On: the cursor goes with the step that is under way. A move of one's own ends it."""
+        self.following = not self.following
+        self.window = None
+        self._draw()
+        self.say("following the step under way" if self.following else "not following", seconds=2.0)
 
     def act_run_show_path(self) -> None:
         self._show("path", focus=True)

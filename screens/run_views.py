@@ -14,7 +14,7 @@ from screens.acts import REGISTRY, key_of, shown_key
 from screens.model import age
 from screens.widgets.clean import clean_lines
 from screens.widgets.parts import Part
-from screens.widgets.rows import Cells, Wide
+from screens.widgets.rows import Cells
 
 STATUS = {
     "scheduled": ("\u25cb", ""),
@@ -92,6 +92,10 @@ def taken(node: GraphNode, steps: list[StepView], seen: dict[str, list[StepView]
     for step in steps:
         if step.ended_at is None:
             continue
+        chosen = [target for _, target in node.edges if step.detail in (target, target.rpartition(".")[2])]
+        if node.kind == "choice" and step.detail and chosen:
+            out.add(chosen[0])  # a choice says itself where it went
+            continue
         scope = step.path.rpartition(".")[0]
         best: tuple[float, str] | None = None
         for _, target in node.edges:
@@ -110,65 +114,16 @@ def taken(node: GraphNode, steps: list[StepView], seen: dict[str, list[StepView]
     return out
 
 
-def path_rows(detail: RunDetail, now: float) -> list[tuple[str, Cells]]:
-    """The definition in its order; every node with what became of it, every branch with whether it was taken."""
-    seen = visits(detail)
-    ahead = reachable(detail, seen)
-    by_id = {node.id: node for node in detail.graph}
-    names = {id: node.name or id for id, node in by_id.items()}
-    order = [node.id for node in detail.graph]
-    rows: list[tuple[str, Cells]] = []
-    for place, node in enumerate(detail.graph):
-        depth, parent = 0, node.parent
-        while parent and parent in by_id and depth < 6:
-            depth, parent = depth + 1, by_id[parent].parent
-        pad = "  " * depth
-        steps = seen.get(node.id, [])
-        rows.append((node.id, _node_cells(node, steps, pad, node.id in ahead or not detail.steps, now)))
-        sibling = next((id for id in order[place + 1 :] if by_id[id].parent == node.parent), "")
-        inside = {one.id for one in detail.graph if one.parent == node.id}
-        if len(node.edges) <= 1 and all(target in (sibling, "done") or target in inside for _, target in node.edges):
-            continue
-        went = taken(node, steps, seen, detail)
-        passed = bool(steps) and all(step.ended_at is not None for step in steps)
-        dead = not steps and node.id not in ahead and bool(detail.steps)
-        lines: list[list[Part]] = []
-        spared: list[str] = []
-        for label, target in node.edges:
-            name = names.get(target, target)
-            if not label and target in (sibling, *inside):
-                continue
-            if target in went:
-                lines.append(
-                    [f"\u2500 {label} \u2500\u25b6 " if label else "\u2500\u25b6 ", (name, "strong"), " taken"]
-                )
-            elif label.startswith("error ") or name.startswith("raise "):
-                spared.append(label.removeprefix("error ") or name)
-            elif passed and len(node.edges) > 1:
-                lines.append([(f"\u2504 {label or 'else'} \u2504\u25b7 {name}  not taken", "muted")])
-            else:
-                text = f"\u2500 {label} \u2500\u25b7 {name}" if label else f"\u2500\u25b7 {name}"
-                lines.append([(text, "muted") if dead else text])
-        if spared:
-            word = "not taken" if passed else "on"
-            lines.append([(f"\u2504 {word}: {', '.join(spared)}", "muted")])
-        for index, line in enumerate(lines):
-            corner = "\u2570" if index + 1 == len(lines) else "\u251c"
-            muted = isinstance(line[0], tuple)
-            lead: Part = (f"   {pad}{corner}", "muted") if muted else f"   {pad}{corner}"
-            rows.append((f"{node.id} {index} branch", Wide([lead, *line])))
-    return rows
-
-
-def _node_cells(node: GraphNode, steps: list[StepView], pad: str, ahead: bool, now: float) -> Cells:
+def node_cells(node: GraphNode, steps: list[StepView], ahead: bool, now: float) -> tuple[Part, Part, Part, list[Part]]:
+    """A step of the definition: glyph and name, kind, when it began and what it took, what became of it."""
     if not steps:
         glyph, tone = ("\u25cb", "") if ahead else ("\u2504", "muted")
         note = node.detail if ahead else "not taken"
-        name: Part = f"{pad}{glyph} {node.name or node.id}" if ahead else (f"{pad}{glyph} {node.name or node.id}", tone)
-        return (name, (node.kind, "muted"), "", (note, "muted"))
+        label = f"{glyph} {node.name or node.id}"
+        return ((label, tone) if tone else label, (node.kind, "muted"), "", [(note, "muted")])
     last = steps[-1]
     glyph, tone = STATUS.get(last.status, ("?", ""))
-    label = f"{pad}{glyph} {node.name or node.id}"
+    label = f"{glyph} {node.name or node.id}"
     notes: list[Part] = []
     bad = last.status in ("failed", "retrying", "in_doubt", "skipped", "compensated")
     if bad or last.status in ("waiting", "running"):
@@ -187,37 +142,6 @@ def _node_cells(node: GraphNode, steps: list[StepView], pad: str, ahead: bool, n
     began = f"{chrome.at(last.started_at, now)}" if last.started_at else ""
     took = _took(last, now) if last.ended_at is not None else ""
     return ((label, tone) if tone else label, (node.kind, "muted"), (f"{began} {took}".strip(), "muted"), notes)
-
-
-def timeline_rows(detail: RunDetail, now: float, bar_cells: int) -> list[tuple[str, Cells]]:
-    """Visits by time, with a bar over the run's life."""
-    begin = detail.run.started_at
-    end = max(detail.run.ended_at or now, begin + 1.0)
-    rows: list[tuple[str, Cells]] = []
-    for step in sorted(detail.steps, key=lambda step: (step.started_at or float("inf"), step.fence)):
-        glyph, tone = STATUS.get(step.status, ("?", ""))
-        bar: list[Part] = []
-        if step.started_at is not None and bar_cells > 4:
-            first = int((step.started_at - begin) / (end - begin) * bar_cells)
-            last = int(((step.ended_at or end) - begin) / (end - begin) * bar_cells)
-            first = max(0, min(first, bar_cells - 1))
-            bar = [" " * first, ("\u2501" * max(1, min(last, bar_cells) - first), tone if tone != "strong" else "")]
-            bar = [part for part in bar if part and (not isinstance(part, tuple) or part[0])]
-            bar = [part if not (isinstance(part, tuple) and not part[1]) else part[0] for part in bar]
-        word = f"{glyph} {step.status.replace('_', ' ')}"
-        rows.append(
-            (
-                f"{step.path} {step.fence}",
-                (
-                    (chrome.at(step.started_at, now), "muted"),
-                    step.path,
-                    (word, tone) if tone else word,
-                    _took(step, now) if step.ended_at is not None else ("\u2026", "muted"),
-                    bar,
-                ),
-            )
-        )
-    return rows
 
 
 def why(detail: RunDetail, now: float, blocked: str) -> list[list[Part]]:
