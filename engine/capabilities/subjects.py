@@ -23,7 +23,7 @@ from engine.contract.records import EvidenceView
 
 SUBJECTS = (
     "events", "rollout", "data", "models", "incidents", "corrections", "cases", "fleet", "access", "systems", "tickets", "alerts",
-    "model_registry", "labelling", "objects", "gateways", "notices", "decisions", "hooks",
+    "model_registry", "labelling", "objects", "gateways", "notices", "decisions", "hooks", "oncall",
 )  # fmt: skip
 
 EVIDENCE = Entity(

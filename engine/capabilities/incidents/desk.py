@@ -15,6 +15,7 @@ from msgspec import Meta
 from engine.capabilities.desk import Args, Desk, DeskVerb, Foreseen, Given, Name, Short, Text
 from engine.capabilities.incidents import declaring
 from engine.capabilities.incidents.clocks import Filed, Start, filed, foresee_start, start
+from engine.capabilities.incidents.command import COMMANDERS, over
 from engine.capabilities.incidents.reading import amend
 from engine.capabilities.incidents.robots import keep_out
 from engine.capabilities.ports import ActionError, Fleet
@@ -25,8 +26,6 @@ from engine.contract.incidents import FollowUpView, HoldView, IncidentView
 Json = Any
 Option = Literal["rollback", "forward", "hotfix", "config", "restrict", "monitor"]
 OVER = ("closed", "false_alarm")
-COMMANDERS = ("incident-commander", "safety-officer", "duty-director", "admin")
-"""Who is asked to take command, in this order. Others declare, contain and hold; when nobody answers they break the glass."""
 
 
 class Declare(Args, frozen=True, kw_only=True):
@@ -141,11 +140,7 @@ async def take(desk: Desk, incident: IncidentView, args: Reason) -> Json:
     if incident.ic == desk.person:
         desk.refuse("already", f"you command {incident.id} since {incident.ic_since:.0f}")
     words = f"took command from {incident.ic}" if incident.ic else "took command"
-    await desk.records.change(
-        "incident", incident.id, set={"ic": desk.person, "ic_since": desk.now()}, reason=words, expect=incident.rev,
-        emit=(Emit("qd.incident.updated", {"incident": incident.id, "what": words, "by": desk.person, "from": incident.ic}),),
-    )  # fmt: skip
-    await amend(desk.records, incident.id, lambda one: {}, at=desk.now(), who=desk.person, what=words)
+    await desk.records.change_many([over(incident, desk.person, desk.now(), words)])
     await _tell_run(desk, incident, "incident.taken", {}, needed=False)
     return {"id": incident.id, "ic": desk.person}
 

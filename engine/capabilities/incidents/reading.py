@@ -61,7 +61,7 @@ async def amend(
             raise ActionError("NoSuchIncident", f"there is no incident {id_!r}", kind="validation", retryable=False)
         fields = dict(change(incident))
         if what:
-            fields["timeline"] = plain(_with_line(incident, Entry(at=at, who=who, what=what[:300])))
+            fields["timeline"] = plain(with_line(incident, Entry(at=at, who=who, what=what[:300])))
         try:
             changed: IncidentView = await records.change(
                 "incident", id_, to=to if to != incident.state else "", set=fields, reason=what, emit=emit,
@@ -75,7 +75,7 @@ async def amend(
     raise ActionError("Conflict", f"incident {id_} is being changed by too many at once", kind="conflict")
 
 
-def _with_line(incident: IncidentView, entry: Entry) -> list[Entry]:
+def with_line(incident: IncidentView, entry: Entry) -> list[Entry]:
     entries = list(incident.timeline)
     if not entries or (entries[-1].who, entries[-1].what) != (entry.who, entry.what):
         entries.append(entry)

@@ -1,0 +1,1 @@
+"""On call: duty, handovers, watch lists, who has an alert."""
