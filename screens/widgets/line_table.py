@@ -1,14 +1,13 @@
 """Our one list: a table on Textual's line API. Only visible lines are painted, one changed cell repaints one span.
 
 Rules: rows are addressed by key; the cursor stays on its key; nothing is painted while the screen is covered (`wake`
-catches up); rows the source has not loaded show as dots. Never a DataTable, ListView or Tree on live data: one changed
+catches up); rows the source has not loaded show as dots; an order of the reader's own (`shape`) is as still as any other. Never a DataTable, ListView or Tree on live data: one changed
 cell costs them the whole widget on the wire.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from time import monotonic
 
 from rich.segment import Segment
@@ -17,39 +16,31 @@ from textual import events
 from textual.binding import Binding
 from textual.geometry import Offset, Region, Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from screens.widgets.parts import Parts, Toned, plain, width, wrap
-from screens.widgets.rows import Cells, Rows, Source, Wide
+from screens.widgets.columns import Column, only_time_passed
+from screens.widgets.parts import Parts, plain, width, wrap
+from screens.widgets.rows import Cells, Matches, Source, Wide
+from screens.widgets.shaped import ShapedTable
+
+__all__ = ["Column", "LineTable"]
 
 QUIET_S = 10.0
 """A list that nobody touched for this long takes new rows in by itself; the cursor stays on its key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """`width` cells at least; what is left goes to `grow`. Columns with the highest `optional` vanish first when narrow."""
-
-    title: str
-    width: int
-    grow: int = 0
-    align: str = "left"
-    optional: int = 0
-
-
-class LineTable(ScrollView, Toned, can_focus=True):
+class LineTable(ShapedTable, can_focus=True):
     BINDINGS = [
         Binding("down,j", "move(1)", show=False),
         Binding("up,k", "move(-1)", show=False),
-        Binding("pagedown,ctrl+f,space", "page(1)", show=False),
+        Binding("pagedown,ctrl+f", "page(1)", show=False),
         Binding("pageup,ctrl+b", "page(-1)", show=False),
         Binding("G,end,ctrl+end", "edge(1)", show=False),
         Binding("g,home,ctrl+home", "edge(-1)", show=False),
         Binding("full_stop", "take", show=False),
         Binding("enter", "open", show=False),
     ]
-    COMPONENT_CLASSES = {"table--head", "table--cursor", "table--cursor-away", "table--gone"}
+    COMPONENT_CLASSES = {"table--head", "table--cursor", "table--cursor-away", "table--gone", "table--glow"}
 
     class Opened(Message):
         """Enter, or a click on the row under the cursor."""
@@ -89,6 +80,18 @@ class LineTable(ScrollView, Toned, can_focus=True):
         def control(self) -> LineTable:
             return self.table
 
+    class Ordered(Message):
+        """The reader wants another order of a list that is not held in memory: its source has to be asked."""
+
+        def __init__(self, table: LineTable, sort: str) -> None:
+            super().__init__()
+            self.table = table
+            self.sort = sort
+
+        @property
+        def control(self) -> LineTable:
+            return self.table
+
     def __init__(
         self,
         columns: Iterable[Column] = (),
@@ -100,17 +103,13 @@ class LineTable(ScrollView, Toned, can_focus=True):
         classes: str | None = None,
     ) -> None:
         """`follow`: a log; stays at the end until the reader moves away from it."""
-        super().__init__(id=id, classes=classes)
-        self.columns = list(columns)
-        self.rows = Rows()
-        self.source: Source = self.rows
+        super().__init__(columns, id=id, classes=classes)
         self.empty = empty
         self.head = head
         self.follow = follow
         self.cursor = 0
         self.cursor_key = ""
         self.chip = ""
-        self._spans: list[tuple[int, int, int]] = []  # (column, x, width) of the columns shown
         self._touched = -QUIET_S
         self._stale = False
         self._moved_once = False
@@ -131,10 +130,14 @@ class LineTable(ScrollView, Toned, can_focus=True):
         """New content for a live list: in place while it is being read, taken in whole when nobody touches it."""
         if not self.rows.total or not self.being_read:
             rows = list(rows)
-            if self.rows.shaped_like(rows):
-                self._repaint_changed(self.rows.merge(rows))
-            else:
+            if not self.rows.shaped_like(rows):
                 self.load(rows)
+                return
+            changed = self.rows.merge(rows)
+            self._repaint_changed(changed)
+            if changed and not self.rows.in_order:
+                self.rows.arrange(self.rows.by, self.rows.grouped)
+                self.reload()
             return
         self._repaint_changed(self.rows.merge(rows))
         self.say_chip(f"+{self.rows.waiting} new \u00b7 g" if self.rows.waiting else "")
@@ -172,9 +175,12 @@ class LineTable(ScrollView, Toned, can_focus=True):
             for place in range(size, len(self.rows)):
                 self.refresh_row(place)
 
-    def narrow(self, text: str) -> None:
-        """Show only rows that contain `text`."""
-        self.rows.narrow(text)
+    def order_from_source(self, sort: str) -> None:
+        self.post_message(self.Ordered(self, sort))
+
+    def narrow(self, text: str, matches: Matches | None = None) -> None:
+        """Show only rows that contain `text`, or those of which `matches` says so."""
+        self.rows.narrow(text, matches)
         self.reload()
 
     def reload(self) -> None:
@@ -255,20 +261,14 @@ class LineTable(ScrollView, Toned, can_focus=True):
         if old is None or cells is None or isinstance(old, Wide) or isinstance(cells, Wide):
             self.refresh(Region(0, y, self.size.width, 1))
             return
+        key = self.source.key(place) or ""
         for column, x, size in self._spans:
-            if column >= len(old) or column >= len(cells) or old[column] != cells[column]:
+            if column >= len(old) or column >= len(cells):
                 self.refresh(Region(x, y, size, 1))
-
-    @property
-    def cells_wide(self) -> int:
-        """Cells a row has, the scrollbar left out."""
-        return self.scrollable_content_region.width
-
-    def cells_of(self, column: int) -> int:
-        """Cells a column has now; 0 while there is no room for it."""
-        if not self._spans and self.columns:
-            self._lay_out()
-        return next((size for shown, _, size in self._spans if shown == column), 0)
+            elif old[column] != cells[column]:
+                if not only_time_passed(plain(old[column]), plain(cells[column])):
+                    self._glow(key, column)
+                self.refresh(Region(x, y, size, 1))
 
     @property
     def _page(self) -> int:
@@ -293,25 +293,6 @@ class LineTable(ScrollView, Toned, can_focus=True):
     def _look(self) -> None:
         top = self.scroll_offset.y
         self.source.want(top, top + self._page)
-
-    def _lay_out(self) -> None:
-        """Which columns fit, where they start and how wide they are."""
-        room = self.cells_wide
-        shown = list(range(len(self.columns)))
-        while len(shown) > 1 and sum(self.columns[i].width + 1 for i in shown) > room:
-            dropped = max(shown, key=lambda i: (self.columns[i].optional, i))
-            if not self.columns[dropped].optional:
-                break
-            shown.remove(dropped)
-        spare = max(0, room - sum(self.columns[i].width + 1 for i in shown) - 1)
-        grow = sum(self.columns[i].grow for i in shown)
-        self._spans = []
-        x = 1
-        for i in shown:
-            extra = spare * self.columns[i].grow // grow if grow else 0
-            size = self.columns[i].width + extra
-            self._spans.append((i, x, max(1, min(size, room - x))))
-            x += size + 1
 
     def render_line(self, y: int) -> Strip:
         cells_wide = self.cells_wide
@@ -338,27 +319,35 @@ class LineTable(ScrollView, Toned, can_focus=True):
             return self.paint([" ", ("\u00b7\u00b7\u00b7", "muted")], cells_wide, base)
         if isinstance(cells, Wide):
             return self.paint(cells.parts, cells_wide, base, toned=toned)
-        return self._row_line(cells, cells_wide, base, toned)
+        return self._row_line(cells, cells_wide, base, toned, self.source.key(place) or "")
 
     def _head_line(self, cells_wide: int) -> Strip:
         base = self.get_component_rich_style("table--head")
-        strip = self._row_line([column.title for column in self.columns], cells_wide, base, True)
-        if self.chip:
-            room = min(cells_wide, width(self.chip) + 2)
-            chip = self.paint((f" {self.chip} ", "chip"), room, base)
+        strip = self._row_line([self._title(column) for column in self.columns], cells_wide, base, True)
+        marked = f"{len(self.marks):,} marked" if self.marks else ""
+        said = " \u00b7 ".join(one for one in (marked, self.chip) if one)
+        if said:
+            room = min(cells_wide, width(said) + 2)
+            chip = self.paint((f" {said} ", "chip"), room, base)
             strip = Strip.join([strip.crop(0, cells_wide - room), chip])
         return strip
 
-    def _row_line(self, cells: Cells, cells_wide: int, base: Style, toned: bool) -> Strip:
+    def _row_line(self, cells: Cells, cells_wide: int, base: Style, toned: bool, key: str = "") -> Strip:
         segments: list[Segment] = []
         x = 0
+        if key in self.marks:
+            segments.append(Segment("*", base + self.tone("key") if toned else base))
+            x = 1
         assert not isinstance(cells, Wide)
         for column, start, size in self._spans:
             if start > x:
                 segments.append(Segment(" " * (start - x), base))
             cell = cells[column] if column < len(cells) else ""
             align = self.columns[column].align
-            segments.extend(self.paint_cell(cell, size, base, align, toned))
+            style = base
+            if toned and self.glows.on(key, column):
+                style = base + self.get_component_rich_style("table--glow", partial=True)
+            segments.extend(self.paint_cell(cell, size, style, align, toned))
             x = start + size
         if x < cells_wide:
             segments.append(Segment(" " * (cells_wide - x), base))
@@ -444,6 +433,9 @@ class LineTable(ScrollView, Toned, can_focus=True):
         """Take in rows that waited and drop those that are gone."""
         if not self.rows.settled:
             self.rows.take()
+            self.reload()
+        elif not self.rows.in_order:
+            self.rows.arrange(self.rows.by, self.rows.grouped)
             self.reload()
 
     def action_open(self) -> None:

@@ -52,7 +52,7 @@ async def test_keys_move_the_cursor_and_enter_opens_its_row() -> None:
         app.table.focus()
         for key, expected in (
             ("j", "r1"), ("j", "r2"), ("k", "r1"), ("G", "r29"), ("g", "r0"), ("pagedown", "r7"), ("pageup", "r0"),
-            ("down", "r1"), ("up", "r0"), ("end", "r29"), ("home", "r0"), ("space", "r7"),
+            ("down", "r1"), ("up", "r0"), ("end", "r29"), ("home", "r0"), ("ctrl+f", "r7"),
         ):  # fmt: skip
             await pilot.press(key)
             assert app.table.cursor_key == expected, key
