@@ -63,15 +63,15 @@ def head(shelf: Shelf) -> int:
 
 
 def seq_at(shelf: Shelf, moment: float) -> int:
-    """The last event before a time. Events are in the order of their times, so it is found by halving, not by reading."""
+    """The last event up to a time. Events are in the order of their times, so it is found by halving, not by reading."""
     first = shelf.one("select min(seq), max(seq) from events")
     if first is None or first[0] is None:
         return 0
-    low, high, wanted = int(first[0]) - 1, int(first[1]), int(moment * 1e6)
+    low, high, wanted = int(first[0]) - 1, int(first[1]), round(moment * 1e6)
     while low < high:
         middle = (low + high + 1) // 2
         row = shelf.one("select seq, at from events where seq <= ? order by seq desc limit 1", (middle,))
-        if row is not None and int(row[1]) < wanted:
+        if row is not None and int(row[1]) <= wanted:
             low = middle
         else:
             high = middle - 1
