@@ -66,6 +66,12 @@ class ShapedTable(ScrollView, Toned):
         """Which columns fit, where they start and how wide they are."""
         self._spans = lay_out(self.columns, self.shape, self.cells_wide, self.shift)
 
+    def cells_of(self, column: int) -> int:
+        """Cells a column has now; 0 while there is no room for it."""
+        if not self._spans and self.columns:
+            self._lay_out()
+        return next((size for shown, _, size in self._spans if shown == column), 0)
+
     def take_shape(self, shape: Shape) -> None:
         """Columns, widths, order and groups as a person wants them."""
         self.shape = shape
