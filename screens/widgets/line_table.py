@@ -270,6 +270,12 @@ class LineTable(ShapedTable, can_focus=True):
                     self._glow(key, column)
                 self.refresh(Region(x, y, size, 1))
 
+    def cells_of(self, column: int) -> int:
+        """Cells a column has now; 0 while there is no room for it."""
+        if not self._spans and self.columns:
+            self._lay_out()
+        return next((size for shown, _, size in self._spans if shown == column), 0)
+
     @property
     def _page(self) -> int:
         return max(1, self.size.height - self.head)
