@@ -114,6 +114,12 @@ class ShapedTable(ScrollView, Toned):
             self.marks.all_or_none(wanted)
         self._repaint_marks(before)
 
+    def mark_to(self, key: str) -> None:
+        """Mark every row from the one marked last to this one."""
+        before = self.marks.keys
+        self.marks.add(self.keys_between(self.marks.last or key, key))
+        self._repaint_marks(before)
+
     def unmark(self, keys: Iterable[str] | None = None) -> None:
         """Let go of these marks, or of all."""
         before = self.marks.keys
