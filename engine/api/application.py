@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from engine.api import feed, history, search, secrets, terminals, views
+from engine.api import feed, history, past, search, secrets, terminals, views
 from engine.api.access import Caller, caller_of, me
 from engine.api.door import VERSION, Door
 from engine.api.openapi import describe
@@ -29,6 +29,7 @@ from engine.capabilities.vault import VaultError
 from engine.contract.common import Problem
 from engine.contract.fleet import CohortView, RobotPage, RobotRow
 from engine.contract.gates import GateDetail, GatePage
+from engine.contract.history import DiffView, Looker, Moment, PastView
 from engine.contract.records import EvidenceText, RecordEvent, RecordPage, RecordView
 from engine.contract.rollouts import RolloutDetail, RolloutPage
 from engine.contract.runs import EventPage, RunDetail, RunPage, Waiting
@@ -91,6 +92,8 @@ def _runs(door: Door, caller: Caller, at: dict[str, str], q: Query) -> RunPage:
 
 
 def _run(door: Door, caller: Caller, at: dict[str, str], q: Query) -> RunDetail:
+    if then := _number(q, "at", 0):
+        return past.run_at(door, at["run"], then)
     detail: RunDetail = _found(door.reads.run_detail(at["run"]), "run", at["run"])
     return detail
 
@@ -107,7 +110,45 @@ def _events(door: Door, caller: Caller, at: dict[str, str], q: Query) -> EventPa
 
 
 def _gate(door: Door, caller: Caller, at: dict[str, str], q: Query) -> GateDetail:
+    if then := _number(q, "at", 0):
+        return past.gate_at(door, at["gate"], then)
     return views.gate_for(door, caller, _found(door.reads.gate_detail(at["gate"]), "gate", at["gate"]))
+
+
+def _rollout(door: Door, caller: Caller, at: dict[str, str], q: Query) -> RolloutDetail:
+    if then := _number(q, "at", 0):
+        return past.rollout_at(door, at["rollout"], then)
+    detail: RolloutDetail = _found(door.rollouts.rollout_detail(at["rollout"]), "rollout", at["rollout"])
+    return detail
+
+
+def _lookers(door: Door, caller: Caller, at: dict[str, str], q: Query) -> tuple[Looker, ...]:
+    """`mine`: look (I have it on my screen), leave (I have not any more), or nothing: only asked."""
+    mine = q.get("mine", "")
+    if mine not in ("", "look", "leave"):
+        raise Denied(422, "bad_input", f"mine is look or leave, not {mine[:20]!r}", field="mine")
+    if mine == "leave":
+        door.presence.leave("gate", at["gate"], caller.person)
+    elif door.reads.gate_rows((at["gate"],)) == ():
+        raise not_found("gate", at["gate"][:100])
+    return door.presence.look("gate", at["gate"], caller.person if mine == "look" else "")
+
+
+def _then(door: Door, caller: Caller, at: dict[str, str], q: Query) -> PastView:
+    step = q.get("step", "") or "0"
+    if not re.fullmatch(r"-?[0-9]{1,6}", step):
+        raise Denied(422, "bad_input", f"step is a whole number, not {step[:40]!r}", field="step")
+    return past.then(
+        door, caller, at["kind"], at["id"], at=_number(q, "at", 0), step=int(step), type_=q.get("type", "")
+    )
+
+
+def _diff(door: Door, caller: Caller, at: dict[str, str], q: Query) -> DiffView:
+    return past.diff(door, caller, at["kind"], at["id"], a=_number(q, "a", 0), b=_number(q, "b", 0))
+
+
+def _moments(door: Door, caller: Caller, at: dict[str, str], q: Query) -> tuple[Moment, ...]:
+    return past.moments(door, at["kind"], at["id"], limit=_limit(q, 200))
 
 
 def _gates(door: Door, caller: Caller, at: dict[str, str], q: Query) -> GatePage:
@@ -137,6 +178,9 @@ def _records(door: Door, caller: Caller, at: dict[str, str], q: Query) -> Record
 
 
 def _record(door: Door, caller: Caller, at: dict[str, str], q: Query) -> RecordView:
+    if then := _number(q, "at", 0):
+        found: RecordView = past.record_then(door, at["kind"], at["id"], then)
+        return found
     record: RecordView = _found(door.book.reads.get(at["kind"], at["id"]), at["kind"], at["id"])
     return record
 
@@ -182,10 +226,14 @@ def _of_subject(read: SubjectRead) -> Read:
     named = read.path.rpartition("{")[2].partition("}")[0] or "answer"
 
     def give(door: Door, caller: Caller, at: dict[str, str], q: Query) -> Any:
+        if read.path in _LOOKING_BACK and (then := _number(q, "at", 0)):
+            return past.thing_at(door, caller, _LOOKING_BACK[read.path], at[named], then)
         return _found(read.give(_Looking(door, caller), at, q), named, at.get(named, ""))
 
     return give
 
+
+_LOOKING_BACK = {path: kind for kind, path in past.SEEN.items()}
 
 # path -> (what it gives, what it is for, query parameters, how)
 READS: dict[str, tuple[Any, str, tuple[str, ...], Read]] = {
@@ -194,12 +242,13 @@ READS: dict[str, tuple[Any, str, tuple[str, ...], Read]] = {
     "/v1/watch": (WatchSnapshot, "All that the first screen needs.", (), lambda d, c, at, q: views.watch(d, c)),
     "/v1/search": (FoundPage, "Anything by id or a word of its name, best first.", search.QUERIES, search.find),
     "/v1/runs": (RunPage, "Runs, newest first.", ("status", "workflow", "text", "sort", "cursor", "limit"), _runs),
-    "/v1/runs/{run}": (RunDetail, "Everything about one run.", (), _run),
+    "/v1/runs/{run}": (RunDetail, "Everything about one run, now or after the event `at`.", ("at",), _run),
     "/v1/runs/{run}/events": (EventPage, "The events of one run.", ("after", "limit"), _events),
     "/v1/runs/{run}/explain": (tuple[Waiting, ...], "What it waits for, who can move it, until when.", (), _explain),
     "/v1/events": (EventPage, "All events, in order.", ("run", "after", "limit"), _events),
     "/v1/gates": (GatePage, "Questions to people, by deadline.", ("state", "limit"), _gates),
-    "/v1/gates/{gate}": (GateDetail, "One question with its evidence.", (), _gate),
+    "/v1/gates/{gate}/lookers": (tuple[Looker, ...], "Who else has it on their screen now.", ("mine",), _lookers),
+    "/v1/gates/{gate}": (GateDetail, "One question with its evidence, now or after the event `at`.", ("at",), _gate),
     "/v1/rollouts": (
         RolloutPage,
         "Rollouts, newest first.",
@@ -208,9 +257,9 @@ READS: dict[str, tuple[Any, str, tuple[str, ...], Read]] = {
     ),
     "/v1/rollouts/{rollout}": (
         RolloutDetail,
-        "One rollout: stages, signals, verdicts, robots.",
-        (),
-        lambda d, c, at, q: _found(d.rollouts.rollout_detail(at["rollout"]), "rollout", at["rollout"]),
+        "One rollout: stages, signals, verdicts, robots; now or after the event `at`.",
+        ("at",),
+        _rollout,
     ),
     "/v1/robots": (RobotPage, "The fleet.", ("text", "cursor", "limit"), _robots),
     "/v1/robots/{robot}": (
@@ -235,13 +284,36 @@ READS: dict[str, tuple[Any, str, tuple[str, ...], Read]] = {
         _records,
     ),
     "/v1/records/{kind}/{id}/history": (tuple[RecordEvent, ...], "Every change of it.", (), _record_history),
-    "/v1/records/{kind}/{id}": (RecordView, "One record, in the shape of its kind.", (), _record),
+    "/v1/records/{kind}/{id}": (
+        RecordView,
+        "One record, in the shape of its kind, now or after the event `at`.",
+        ("at",),
+        _record,
+    ),
     "/v1/evidence/{digest}": (EvidenceText, "What is kept under a digest.", (), _evidence),
+    "/v1/history/{kind}/{id}/then": (
+        PastView,
+        "A thing `step` steps from where it was at the event `at`; `type`: back to the newest event of that type.",
+        ("at", "step", "type"),
+        _then,
+    ),
+    "/v1/history/{kind}/{id}/moments": (tuple[Moment, ...], "Its newest events that are steps.", ("limit",), _moments),
+    "/v1/history/{kind}/{id}/diff": (DiffView, "What differs between the events `a` and `b`.", ("a", "b"), _diff),
     "/v1/history/verify": (VerifyReport, "Recomputes the whole hash chain.", (), lambda d, c, at, q: d.reads.verify()),
 }
 
 
-READS.update({read.path: (read.shape, read.says, read.queries, _of_subject(read)) for read in subjects.reads()})
+READS.update(
+    {
+        read.path: (
+            read.shape,
+            read.says,
+            (*read.queries, *(("at",) if read.path in _LOOKING_BACK else ())),
+            _of_subject(read),
+        )
+        for read in subjects.reads()
+    }
+)
 
 
 def application(door: Door) -> Starlette:

@@ -11,13 +11,16 @@ from typing import Any, Protocol
 
 from engine.api.config import Settings
 from engine.api.identity import Names
+from engine.api.presence import Presence
 from engine.capabilities.policy import Policy
+from engine.capabilities.rollout.projection import RolloutProjector
 from engine.contract.common import Json
 from engine.contract.fleet import CohortView, RobotPage, RobotRow
 from engine.contract.gates import GateDetail, GatePage, GateSummary
 from engine.contract.rollouts import RolloutDetail, RolloutPage, RolloutSummary
 from engine.contract.runs import EventPage, RunDetail, RunPage, RunSummary
 from engine.contract.system import ConnectorHealth, EngineStatus, VerifyReport, WorkflowView
+from engine.store.past import Past
 
 VERSION = "0.1.0"
 Foresee = Callable[[Mapping[str, Json]], Awaitable[Any]]
@@ -157,6 +160,8 @@ class Door:
         self.settings, self.now, self.validate = settings, now, validate
         self.socket, self.database = socket, database
         self.health, self.state, self.epoch, self.foresee = health, state, epoch, foresee
+        self.past = Past(database, [RolloutProjector()])
+        self.presence = Presence()
         self.names = Names()
         self.stopping = asyncio.Event()
         self.clients = 0

@@ -26,10 +26,10 @@ def sentence(kind: str, data: Data) -> tuple[str, str]:
 
 def is_noise(kind: str) -> bool:
     """Events that are kept in the journal and left out of the Watch feed: machinery, not news."""
-    return kind in _NOISE
+    return kind in NOISE
 
 
-_NOISE = frozenset(
+NOISE = frozenset(
     {
         "StepScheduled",
         "StepStarted",

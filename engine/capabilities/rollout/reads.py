@@ -45,10 +45,11 @@ _cohort = msgspec.json.Decoder(CohortView)
 
 
 class RolloutReads:
-    """`database` is the journal's file; `now` the engine's clock."""
+    """`database` is the journal's file, or what is read instead of it; `now` the engine's clock."""
 
-    def __init__(self, database: Path, *, now: Callable[[], float] = time.time) -> None:
-        self._reading, self._now = Reading(database), now
+    def __init__(self, database: Path | Reading, *, now: Callable[[], float] = time.time) -> None:
+        self._reading = database if isinstance(database, Reading) else Reading(database)
+        self._now = now
 
     # -- rollouts -----------------------------------------------------------------------------------------------------
 
