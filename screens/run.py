@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Container
-from textual.geometry import Region
 from textual.widget import Widget
 
 from engine.contract.common import CommandAnswer, Problem
@@ -19,6 +17,7 @@ from screens.model import Delta, age
 from screens.pictures import gantt, graph
 from screens.run_acts import VIEWS
 from screens.runs import GLYPH
+from screens.widgets.drawn import DrawnTable
 from screens.widgets.line import Hot, Lines
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
@@ -28,7 +27,7 @@ EVENTS_PAGE = 500
 EVENTS_HELD = 5_000
 WIDE = 130
 BARS = 2
-"""The timeline's column of bars; its title is their axis."""
+"""The timeline's column of bars; their axis stands above it."""
 
 
 class RunScreen(QScreen):
@@ -75,7 +74,7 @@ class RunScreen(QScreen):
     def body(self) -> ComposeResult:
         yield Lines(id="views", classes="tabs")
         with Container(classes="split"):
-            yield LineTable(
+            yield DrawnTable(
                 [
                     Column("STEP", 24, grow=2),
                     Column("KIND", 7, optional=1),
@@ -87,11 +86,11 @@ class RunScreen(QScreen):
             )
             with Container(id="side", classes="column"):
                 yield Page(id="why", indent=12)
-                yield LineTable(
+                yield DrawnTable(
                     [
                         Column("STEP", 24, grow=1),
                         Column("TOOK", 7, align="right"),
-                        Column("", 28, grow=4),
+                        Column("OVER TIME", 28, grow=4),
                         Column("BEGAN", 8, optional=1),
                     ],
                     empty=["No step has begun."],
@@ -266,11 +265,10 @@ class RunScreen(QScreen):
 
     def _draw_timeline(self) -> None:
         assert self.detail is not None
-        table, now = self.query_one("#timeline", LineTable), self.model.now()
+        table, now = self.query_one("#timeline", DrawnTable), self.model.now()
         cells = table.cells_of(BARS) or 28
         window = self.window or gantt.whole(self.detail, now)
-        table.columns[BARS] = replace(table.columns[BARS], title=gantt.axis(window, cells))
-        table.refresh(Region(0, 0, table.size.width, 1))
+        table.show_axis(table.columns[BARS].title, gantt.axis(window, cells))
         table.merge(gantt.rows(self.detail, now, window, cells, gantt.tries(self.events.values())))
 
     def _draw_why(self) -> None:

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from app import plain, wire
+from app.cli import pictures
 from app.cli.session import REFUSED, Session, address, inputs, options, part, risky
 from engine.contract.common import CommandAnswer, Json
 from engine.contract.runs import EventView, RunDetail, RunPage, Waiting
@@ -20,6 +21,10 @@ ENDS = {"RunCompleted": 0, "RunFailed": REFUSED, "RunCancelled": REFUSED, "RunTe
 @click.group()
 def runs() -> None:
     """Runs: list, show, start, watch, explain, and every verb on them."""
+
+
+runs.add_command(pictures.graph)
+runs.add_command(pictures.timeline)
 
 
 @runs.command("ls")

@@ -18,15 +18,14 @@ from screens.pictures.lanes import joined
 from screens.widgets.parts import Part, fit, width
 from screens.widgets.rows import Cells
 
-BARS = {"action": "\u2501", "child": "\u2501", "gate": "\u2550", "wait": "\u2504", "observe": "\u2500", "map": "\u2500"}
+BARS = {"action": "\u2501", "child": "\u2501", "gate": "\u2592", "wait": "\u00b7", "observe": "\u2500", "map": "\u2500"}
 """What goes on in a step of a kind; steps that take no time (choice, emit) are a point."""
 POINT, FAILED, GOING, DUE, NOW, PAUSE = "\u25c6", "\u2717", "\u25b8", "\u2502", "\u250a", "\u00b7"
 LEGEND: list[Part] = [
     (
-        "\u2501 action  \u2550 gate  \u2500 observes  \u2504 waits  \u00b7 pause before a retry  \u2717 failed  ",
+        "\u2501 acts  \u2592 asks people  \u2500 observes  \u00b7 waits  \u2717 failed  \u25c6 point  \u2502 due  \u250a now",
         "muted",
-    ),
-    ("\u25c6 point  \u2502 due  \u250a now", "muted"),
+    )
 ]
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 """Seconds between two marks of an axis; beyond a day, whole days."""
@@ -204,4 +203,4 @@ def lines(
         first, took, drawn, _ = row  # type: ignore[misc]
         line: list[Part] = [*fit(first, name), "  ", *fit(took, 7, "right"), " ", *drawn]
         out.append(line)
-    return [*out, [""], LEGEND]
+    return [*out, [""], list(fit(LEGEND, cells))]
