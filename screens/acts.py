@@ -71,6 +71,8 @@ class Act:
     enabled: Callable[[QScreen], Reason | None] | None = None
     order: int = 50
     """Place on the action bar, small first; 0 = not on the bar (help and palette still list it)."""
+    do: Callable[[QScreen], None] | None = None
+    """What it does, for an act of every screen whose home is a module of its own."""
 
 
 REGISTRY: dict[str, Act] = {}
@@ -161,6 +163,12 @@ def shown_key(key: str) -> str:
     return SHOWN.get(first, first)
 
 
+def _watch(screen: QScreen) -> None:
+    from screens import watching
+
+    watching.toggle(screen)
+
+
 def _sandbox_only(screen: QScreen) -> Reason | None:
     me = screen.model.me
     return (
@@ -190,6 +198,16 @@ register(
     Act(
         "console.as", "at", "act as", help="Be another person of the sandbox: :as NAME", enabled=_sandbox_only, order=0
     ),
+    Act(
+        "oncall.watch",
+        "w",
+        "watch it",
+        target="row",
+        help="Be told when what is under the cursor changes; again: no longer",
+        cli="qd oncall watch {id}",
+        order=0,
+        do=_watch,
+    ),
     Act("console.notices", "N", "notices", help="What the console said, newest last", order=0),
     Act("console.copy", "y", "copy id", target="row", help="Copy the id under the cursor to the clipboard", order=0),
     Act("console.refresh", "ctrl+r", "ask again", help="Ask the engine again now", order=0),
@@ -209,6 +227,7 @@ EVERYWHERE = (
     "console.quit",
     "console.theme",
     "console.as",
+    "oncall.watch",
     "console.notices",
     "console.copy",
     "console.refresh",

@@ -316,6 +316,8 @@ class QScreen(Screen[Any], inherit_bindings=False):
         elif act.command:
             target = self.target() or Target("", "")
             self.run_worker(self.carry_out(act, target), group="command", exit_on_error=False)
+        elif act.do is not None:
+            act.do(self)
         else:
             handler = getattr(self, "act_" + act.name.replace(".", "_"), None)
             if handler is not None:
