@@ -45,9 +45,6 @@ def unfit() -> str:
         return "the console needs a terminal on standard input and error; use `qd runs ls` and the like in scripts"
     if os.environ.get("TERM", "") in ("", "dumb"):
         return f"TERM={os.environ.get('TERM', '')!r} can't place text; use `qd runs ls` and the like"
-    encoding = (sys.__stderr__.encoding or "").lower().replace("-", "")
-    if encoding not in ("utf8", "utf_8"):
-        return f"the terminal's encoding is {encoding or 'unknown'}, the console draws in UTF-8; set LANG=C.UTF-8"
     return ""
 
 
@@ -64,8 +61,12 @@ def launch(
 
     `first` is drawn in the first frame. `settings` is a JSON file with `theme` and `keys` (act name -> key), written when
     the theme is changed. `crashes` is the folder for crash reports. `start` is a `:` command run at the beginning.
+    What the terminal can't show (no UTF-8, the Linux console's font) is drawn with other signs: see `themes.glyphs`.
     """
     prepare()
+    from themes import glyphs
+
+    glyphs.settle(os.environ, getattr(sys.__stderr__, "encoding", None) or "")
     from app.console import Console
 
     console = Console(client, first=first, settings=settings, crashes=crashes, start=start)

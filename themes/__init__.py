@@ -1,30 +1,33 @@
-"""Textual themes and style sheets. `register(app)` makes the four palettes known; style sheets are `SHEETS`."""
+"""How the console looks: palettes, signs, style sheets. The design language is written down in README.md.
+
+`register(app)` makes the palettes that come with us known to a Textual app; `NAMES` are theirs, `SHEETS` the style sheets.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from textual.app import App
 
-SHEETS = [str(Path(__file__).parent / name) for name in ("console.tcss", "palettes.tcss")]
-NAMES = ("night", "day", "contrast", "ansi16")
+SHEETS = [str(Path(__file__).parent / "console.tcss")]
+NAMES = ("night", "day", "contrast", "colourblind", "ansi16", "mono")
 
 
 def register(app: App[Any]) -> None:
-    """Register night (dark), day (light), contrast and ansi16 with the app."""
-    from themes.palettes import THEMES
+    from themes.palettes import PALETTES
 
-    for theme in THEMES:
-        app.register_theme(theme)
+    for palette in PALETTES:
+        app.register_theme(palette.theme())
 
 
-def default(environ: dict[str, str]) -> str:
-    """The theme a terminal can show: sixteen colours, or none wanted, gets the ANSI one."""
+def default(environ: Mapping[str, str]) -> str:
+    """The palette a terminal can show: none of colour where it has none or none is wanted, its own sixteen where it has those."""
     term = environ.get("TERM", "")
-    if environ.get("NO_COLOR") is not None:
-        return "ansi16"
+    if environ.get("NO_COLOR") or term.startswith("vt") or term.endswith(("-m", "-mono")):
+        return "mono"
     if "256color" in term or environ.get("COLORTERM") in ("truecolor", "24bit"):
         return "night"
     return "ansi16"

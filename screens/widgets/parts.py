@@ -25,7 +25,6 @@ Parts = Sequence[Part]
 TONES = ("alarm", "caution", "good", "info", "muted", "strong", "title", "key", "chip")
 """alarm, caution: the abnormal. good: a passed verdict, nothing else. info: a live link. muted: secondary text."""
 COLOURS = (*TONES, "title-back", "chip-back")
-BOLD = ("alarm", "strong", "title", "key", "chip")
 
 
 def plain(parts: Parts | Part) -> str:
@@ -141,13 +140,17 @@ def _words(text: str) -> Iterable[str]:
 
 
 @lru_cache(16)
-def tones(theme: str, colours: tuple[str, ...]) -> dict[str, Style]:
-    """The style of each tone, from the theme's variables `qd-<tone>`; titles and chips have a background of their own."""
+def tones(colours: tuple[str, ...], styles: tuple[str, ...]) -> dict[str, Style]:
+    """The style of each tone, from the palette's variables `qd-<tone>` and `qd-<tone>-style`; titles and chips have a ground
+    of their own, which a reversed one leaves to the terminal.
+    """
     found = {
         name: Color.parse(colour).rich_color if colour else None for name, colour in zip(COLOURS, colours, strict=True)
     }
+    weights = {tone: Style.parse(style or "none") for tone, style in zip(TONES, styles, strict=True)}
     return {
-        tone: Style(color=found[tone], bgcolor=found.get(f"{tone}-back"), bold=True if tone in BOLD else None)
+        tone: Style(color=found[tone], bgcolor=None if weights[tone].reverse else found.get(f"{tone}-back"))
+        + weights[tone]
         for tone in TONES
     }
 
@@ -159,8 +162,11 @@ class Toned(Widget):
     """
 
     def tone(self, name: str) -> Style:
-        app = self.app
-        return tones(app.theme, tuple(app.theme_variables.get(f"qd-{key}", "") for key in COLOURS))[name]
+        known = self.app.theme_variables
+        return tones(
+            tuple(known.get(f"qd-{key}", "") for key in COLOURS),
+            tuple(known.get(f"qd-{key}-style", "") for key in TONES),
+        )[name]
 
     def paint(self, parts: Parts | Part, cells: int, base: Style, *, toned: bool = True) -> Strip:
         """One strip of exactly `cells` cells. `toned=False` leaves colours out (a reversed cursor line stays legible)."""

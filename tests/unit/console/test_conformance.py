@@ -21,9 +21,10 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
-from app.console import CleanFilter, Console
+from app.console import Console
 from app.driver import ConsoleDriver
 from app.frames import CroppedUpdate
+from app.looks import CleanFilter
 from screens import acts
 from screens.acts import REGISTRY, Level
 from screens.base import QScreen
