@@ -92,8 +92,8 @@ class TableActs:
 
     def act_table_all(self) -> None:
         table = self._table()
-        keys = table.keys_at(range(len(table.source)))
-        table.mark(keys if len(keys) != 1 or keys[0] not in table.marks else keys)
+        keys = table.keys_at(table.source.here())
+        table.mark(keys)
         if table.marks and len(keys) < len(table.source):
             screen: Any = self
             screen.say(f"{len(keys):,} rows marked: ", ("those that were loaded", "caution"), ", not the whole list")

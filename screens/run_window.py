@@ -1,19 +1,26 @@
 """A window on runs that live in the engine: pages from the top, pages from the bottom, dots in between.
 
 Rules: what was shown keeps its place until the reader asks for the new order; the newest summary of a run is shown in
-its place; a run that is not in the window is counted as new. Reading 100,000 runs costs memory for those looked at only.
+its place; a run that is not in the window is counted as new. However long the list and however far one reads, no more
+than `HELD` runs are kept: pages left behind are forgotten and read again when one comes back to them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from engine.contract.runs import RUN_STATUS, RunPage, RunSummary
-from screens.widgets.rows import Cells
+from screens.widgets.rows import Cells, Wide
 
 AHEAD = 60
 """Rows fetched ahead of what is looked at."""
+PAGE, LARGE = 200, 1_000
+HELD = 4_000
+COUNTED = 10_000
+"""News beyond so many is not counted one by one."""
+MOVED = Wide([(" it changed since this page was first read, and stands further up now", "muted")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +74,65 @@ def parse_filter(words: str, sort: str) -> Query:
     return Query(",".join(statuses), workflow, " ".join(rest), sort)
 
 
+class Block:
+    """Pages read from one end, in order. A page that was forgotten keeps its cursor and its places, to be read again."""
+
+    def __init__(self) -> None:
+        self.pages: list[list[str] | None] = []
+        self.cursors: list[str] = []
+        self.sizes: list[int] = []
+        self.starts: list[int] = []
+        self.where: dict[str, int] = {}
+        self.next: str | None = ""
+        self.size = 0
+
+    def at(self, place: int) -> str | None:
+        """The run there; None while its page is not here; empty when it has moved on since the page was read."""
+        page = bisect_right(self.starts, place) - 1
+        ids = self.pages[page]
+        return ids[place - self.starts[page]] if ids is not None else None
+
+    def add(self, cursor: str, ids: list[str]) -> None:
+        self.pages.append(ids)
+        self.cursors.append(cursor)
+        self.sizes.append(len(ids))
+        self.starts.append(self.size)
+        for offset, id in enumerate(ids):
+            self.where[id] = self.size + offset
+        self.size += len(ids)
+
+    def fill(self, page: int, ids: list[str]) -> None:
+        """A forgotten page again: what moved on since leaves its place empty, nothing else moves."""
+        size = self.sizes[page]
+        ids = ids[:size]
+        self.pages[page] = [*ids, *[""] * (size - len(ids))]
+        for offset, id in enumerate(ids):
+            self.where[id] = self.starts[page] + offset
+
+    def forget(self, page: int) -> list[str]:
+        """Let go of a page; the runs that were in it."""
+        ids = [id for id in self.pages[page] or () if id]
+        self.pages[page] = None
+        for id in ids:
+            self.where.pop(id, None)
+        return ids
+
+    def missing(self, first: int, last: int) -> int | None:
+        """The first forgotten page of those places."""
+        if first >= self.size or last <= 0:
+            return None
+        page = bisect_right(self.starts, max(0, first)) - 1
+        while page < len(self.pages) and self.starts[page] < last:
+            if self.pages[page] is None:
+                return page
+            page += 1
+        return None
+
+
 class RunWindow:
-    """Implements `Source` for LineTable. `fetch(end)` is called when rows of that end ('head', 'tail') are wanted."""
+    """Implements `Source` for LineTable. `fetch(end)` is called when rows are wanted: of an end ('head', 'tail'), or of a
+    page that was read and forgotten ('head 3').
+    """
 
     def __init__(self, cells: Callable[[RunSummary], Cells], fetch: Callable[[str], None]) -> None:
         self._cells = cells
@@ -80,12 +144,8 @@ class RunWindow:
         self.total = 0
         self.exact = True
         self.runs: dict[str, RunSummary] = {}
-        self._head: list[str] = []
-        self._tail: list[str] = []  # from the bottom upwards
-        self._in_head: dict[str, int] = {}
-        self._in_tail: dict[str, int] = {}
-        self.head_cursor: str | None = ""
-        self.tail_cursor: str | None = ""
+        self._blocks = {"head": Block(), "tail": Block()}  # the tail's places count from the bottom upwards
+        self._looked = (0, 0)
         self.fresh: set[str] = set()
         self.joined = False
 
@@ -94,34 +154,75 @@ class RunWindow:
     def __len__(self) -> int:
         return self.total
 
-    def key(self, place: int) -> str | None:
-        if 0 <= place < len(self._head):
-            return self._head[place]
+    def _slot(self, place: int) -> str | None:
+        head, tail = self._blocks["head"], self._blocks["tail"]
+        if 0 <= place < head.size:
+            return head.at(place)
         from_end = self.total - 1 - place
-        if 0 <= from_end < len(self._tail):
-            return self._tail[from_end]
+        if 0 <= from_end < tail.size:
+            return tail.at(from_end)
         return None
+
+    def key(self, place: int) -> str | None:
+        return self._slot(place) or None
 
     def cells(self, place: int) -> Cells | None:
-        key = self.key(place)
-        return self._cells(self.runs[key]) if key is not None else None
+        key = self._slot(place)
+        if key is None:
+            return None
+        return self._cells(self.runs[key]) if key else MOVED
 
     def place(self, key: str) -> int | None:
-        if key in self._in_head:
-            return self._in_head[key]
-        if key in self._in_tail:
-            return self.total - 1 - self._in_tail[key]
+        head, tail = self._blocks["head"], self._blocks["tail"]
+        if key in head.where:
+            return head.where[key]
+        if key in tail.where:
+            return self.total - 1 - tail.where[key]
         return None
 
+    def here(self) -> Iterable[int]:
+        """The places of the runs that are held, from the top."""
+        return sorted(place for id in self.runs if (place := self.place(id)) is not None)
+
     def want(self, first: int, last: int) -> None:
-        if self.joined or not self.total:
+        if not self.total:
             return
         first, last = max(0, first - AHEAD), min(self.total, last + AHEAD)
-        gap_from, gap_to = len(self._head), self.total - len(self._tail)
-        if first < gap_to and last > gap_from:
-            self._fetch("head" if first - gap_from <= gap_to - last else "tail")
+        self._looked = (first, last)
+        head, tail = self._blocks["head"], self._blocks["tail"]
+        if (page := head.missing(first, last)) is not None:
+            self._fetch(f"head {page}")
+        elif (page := tail.missing(self.total - last, self.total - first)) is not None:
+            self._fetch(f"tail {page}")
+        elif not self.joined:
+            gap_from, gap_to = head.size, self.total - tail.size
+            if first < gap_to and last > gap_from:
+                self._fetch("head" if first - gap_from <= gap_to - last else "tail")
 
     # -- pages --------------------------------------------------------------------------------------------------
+
+    def cursor(self, end: str) -> str | None:
+        """What to ask with for rows of that end or page; None when there are no more."""
+        name, _, page = end.partition(" ")
+        block = self._blocks[name]
+        return block.cursors[int(page)] if page else block.next
+
+    def size(self, end: str) -> int:
+        """How many rows to ask for: a long way off they come in larger pages; a page again is as large as it was."""
+        name, _, page = end.partition(" ")
+        if page:
+            return max(PAGE, self._blocks[name].sizes[int(page)])
+        first, last = self._looked
+        away = first - self._blocks["head"].size if name == "head" else self.total - self._blocks["tail"].size - last
+        return LARGE if away > LARGE else PAGE
+
+    @property
+    def head_cursor(self) -> str | None:
+        return self._blocks["head"].next
+
+    @property
+    def tail_cursor(self) -> str | None:
+        return self._blocks["tail"].next
 
     def reset(self, query: Query) -> None:
         self.query = query
@@ -134,35 +235,66 @@ class RunWindow:
 
     def take(self, page: RunPage, end: str) -> None:
         """A page arrived. Runs that moved since an earlier page are kept where they were first shown."""
-        block, places, other = (
-            (self._head, self._in_head, self._in_tail) if end == "head" else (self._tail, self._in_tail, self._in_head)
-        )
-        met = False
+        name, _, number = end.partition(" ")
+        block, other = self._blocks[name], self._blocks["tail" if name == "head" else "head"]
+        met = any(run.id in other.where for run in page.rows)
+        fresh = [run for run in page.rows if run.id not in other.where and run.id not in block.where]
+        if number:
+            fresh = fresh[: block.sizes[int(number)]]
+        for run in fresh:
+            held = self.runs.get(run.id)
+            if held is None or held.version <= run.version:
+                self.runs[run.id] = run
+            self.fresh.discard(run.id)
         for run in page.rows:
             self.hold(run)
-            if run.id in other:
-                met = True
-            elif run.id not in places:
-                places[run.id] = len(block)
-                block.append(run.id)
-                self.fresh.discard(run.id)
-        if end == "head":
-            self.head_cursor = page.next
+        ids = [run.id for run in fresh]
+        if number:
+            block.fill(int(number), ids)
         else:
-            self.tail_cursor = page.next
-        self.exact = page.total_exact
-        self.total = max(page.total, len(self._head) + len(self._tail))
-        if met or page.next is None or len(self._head) + len(self._tail) >= self.total:
-            self.joined = True
-            self.total = len(self._head) + len(self._tail)
+            if ids:
+                block.add(block.next or "", ids)
+            block.next = page.next
+            self._count(page, met)
+        self._let_go()
+
+    def _count(self, page: RunPage, met: bool) -> None:
+        """How long the list is, as far as it is known; both ends may have met."""
+        read = sum(block.size for block in self._blocks.values())
+        if met or page.next is None or (page.total_exact and read >= max(page.total, self.total)):
+            self.joined, self.exact, self.total = True, True, read
+        elif page.total_exact:
+            self.exact, self.total = True, max(page.total, self.total)
+        else:
+            self.exact = False
+            self.total = max(page.total, self.total, read + PAGE)
+
+    def _let_go(self) -> None:
+        """Hold no more runs than `HELD`: the pages farthest from what is looked at are forgotten first."""
+        while len(self.runs) > HELD:
+            first, last = self._looked
+            found = [
+                (self._away(name, page, first, last), name, page)
+                for name, block in self._blocks.items()
+                for page, ids in enumerate(block.pages)
+                if ids is not None
+            ]
+            away, name, page = max(found)
+            if away <= 0:
+                return
+            for id in self._blocks[name].forget(page):
+                self.runs.pop(id, None)
+
+    def _away(self, name: str, page: int, first: int, last: int) -> int:
+        """Places between a page and what is looked at."""
+        block = self._blocks[name]
+        top = block.starts[page] if name == "head" else self.total - block.starts[page] - block.sizes[page]
+        return max(top - last, first - (top + block.sizes[page]))
 
     def hold(self, run: RunSummary) -> bool:
-        """Keep the newest summary of a run. True if it is in the window and differs."""
+        """Keep the newest summary of a run that is in the window. True if it differs from what was held."""
         held = self.runs.get(run.id)
-        if held is not None and (held.version > run.version or held == run):
-            return False
-        if held is None and run.id not in self._in_head and run.id not in self._in_tail:
-            self.runs[run.id] = run
+        if held is None or held.version > run.version or held == run:
             return False
         self.runs[run.id] = run
         return True
@@ -171,7 +303,7 @@ class RunWindow:
         """News of a run: its place if it is shown and differs; else it is counted as new if it belongs here."""
         place = self.place(run.id)
         if place is None:
-            if self.query.matches(run):
+            if len(self.fresh) < COUNTED and self.query.matches(run):
                 self.fresh.add(run.id)
             return None
         return place if self.hold(run) else None

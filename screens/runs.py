@@ -13,12 +13,11 @@ from screens import chrome
 from screens.acts import Act, Reason, register
 from screens.base import QScreen, Target
 from screens.model import Delta, coarse
-from screens.run_window import Query, RunWindow, parse_filter
+from screens.run_window import PAGE, Query, RunWindow, parse_filter
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
 from screens.widgets.rows import Cell
 
-PAGE = 200
 SORTS = ("-updated", "-started", "workflow", "status")
 SORT_WORDS = {"-updated": "last change", "-started": "start", "workflow": "workflow", "status": "status"}
 GLYPH = {
@@ -163,12 +162,12 @@ class RunsScreen(QScreen):
                 self.table.reload()
                 self.table.say_chip("")
 
-        self.ask(lambda: self._page(query, "head", ""), got, group="restart", quiet=True)
+        self.ask(lambda: self._page(query, "head", "", PAGE), got, group="restart", quiet=True)
 
     def _want(self, end: str) -> None:
         if end in self._asking:
             return
-        cursor = self.window.head_cursor if end == "head" else self.window.tail_cursor
+        cursor, limit = self.window.cursor(end), self.window.size(end)
         if cursor is None:
             return
         self._asking.add(end)
@@ -188,17 +187,17 @@ class RunsScreen(QScreen):
             else:
                 table.rows_arrived()
 
-        self.ask(lambda: self._page(query, end, cursor or ""), got, group=f"page {end}")
+        self.ask(lambda: self._page(query, end, cursor, limit), got, group=f"page {end}")
 
-    async def _page(self, query: Query, end: str, cursor: str) -> RunPage:
+    async def _page(self, query: Query, end: str, cursor: str, limit: int) -> RunPage:
         try:
             return await self.client.runs(
                 status=query.status,
                 workflow=query.workflow,
                 text=query.text,
-                sort=query.sort if end == "head" else query.reversed,
+                sort=query.sort if end.startswith("head") else query.reversed,
                 cursor=cursor,
-                limit=PAGE,
+                limit=limit,
             )
         finally:
             self._asking.discard(end)

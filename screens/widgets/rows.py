@@ -33,13 +33,15 @@ HEADING = "\x00group "
 
 
 class Source(Protocol):
-    """Random access by place, and by key. `cells` is None while a row is not loaded; `want` says what is looked at."""
+    """Random access by place, and by key. `cells` is None while a row is not loaded; `want` says what is looked at,
+    `here` gives the places of the rows that are loaded."""
 
     def __len__(self) -> int: ...
     def key(self, place: int) -> str | None: ...
     def cells(self, place: int) -> Cells | None: ...
     def place(self, key: str) -> int | None: ...
     def want(self, first: int, last: int) -> None: ...
+    def here(self) -> Iterable[int]: ...
 
 
 class Rows:
@@ -79,6 +81,10 @@ class Rows:
 
     def want(self, first: int, last: int) -> None:
         """Everything is here."""
+
+    def here(self) -> Iterable[int]:
+        """Every place."""
+        return range(len(self._order))
 
     @property
     def filter(self) -> str:
