@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import importlib
 import json
 import os
 import select
@@ -26,27 +25,23 @@ terminal.prepare()
 from textual._compositor import ChopsUpdate  # noqa: E402  Textual reads its settings when it is imported
 from textual.app import ScreenStackError  # noqa: E402
 from textual.binding import Binding  # noqa: E402
-from textual.color import Color  # noqa: E402
-from textual.filter import LineFilter  # noqa: E402
 from textual.screen import Screen  # noqa: E402
 
 import themes  # noqa: E402
 from app.frames import CroppedUpdate  # noqa: E402
-from app.keys import OrderedKeys  # noqa: E402
 from app.lending import Lending  # noqa: E402
+from app.looks import Looks  # noqa: E402
 from app.manual import Reading  # noqa: E402
+from app.travel import Travel  # noqa: E402
 from engine.contract.client import EngineUnreachable, Refused  # noqa: E402
-from screens import acts, jump  # noqa: E402
+from screens import acts  # noqa: E402
 from screens.acts import Act  # noqa: E402
 from screens.base import ModelChanged, QScreen  # noqa: E402
 from screens.model import Link, Model  # noqa: E402
-from screens.places import BY_NOUN, OF_RECORD, ONE  # noqa: E402
 from screens.widgets.clean import clean  # noqa: E402
 from screens.widgets.parts import Part  # noqa: E402
 
 if TYPE_CHECKING:
-    from rich.segment import Segment
-
     from engine.contract.client import Client
     from engine.contract.system import Changes, WatchSnapshot
 
@@ -57,23 +52,7 @@ LAG_S = 3.0
 """Behind by more than this, the feed is joined again at its head (an SSH channel hides megabytes of old news)."""
 
 
-class CleanFilter(LineFilter):
-    """The net under every widget: no control character leaves in text, whoever put it there."""
-
-    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        if all(segment.control or (segment.text.isascii() and segment.text.isprintable()) for segment in segments):
-            return segments
-        from rich.segment import Segment as New
-
-        return [
-            segment
-            if segment.control or segment.text.isprintable()
-            else New(clean(segment.text, limit=100_000), segment.style)
-            for segment in segments
-        ]
-
-
-class Console(Reading, Lending, OrderedKeys, inherit_bindings=False):
+class Console(Reading, Lending, Looks, Travel, inherit_bindings=False):
     CSS_PATH = [Path(sheet) for sheet in themes.SHEETS]
     ENABLE_COMMAND_PALETTE = False
     TITLE = "Quarterdeck"
@@ -104,15 +83,11 @@ class Console(Reading, Lending, OrderedKeys, inherit_bindings=False):
         self._pending: list[Changes] = []
         self._applying = False
         self._asked_again = asyncio.Event()
-        self._roots: dict[str, QScreen] = {}
         self._interrupted_at = 0.0
         self._offset: float | None = None
         self.exit_code = 0
         self.notices: deque[tuple[float, list[Part]]] = deque(maxlen=200)
-        self._clean_filter = CleanFilter()
-        themes.register(self)
-        wanted = self._settings.get("theme")
-        self.theme = wanted if wanted in themes.NAMES else themes.default(dict(os.environ))
+        self.dress(self._settings.get("theme"), settings.parent / "themes" if settings else None)
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -132,6 +107,7 @@ class Console(Reading, Lending, OrderedKeys, inherit_bindings=False):
         self.set_keymap(good)
         for problem in problems:
             self.keep_notice([(problem, "caution")])
+        self.watch_looks()
         if not self.is_headless:
             self.set_interval(1.0, self._check_terminal)
         self.call_after_refresh(_collect_seldom)
@@ -190,9 +166,6 @@ class Console(Reading, Lending, OrderedKeys, inherit_bindings=False):
         self.panic(
             Text(f"The console broke ({type(error).__name__} in {where or 'start'}); the engine goes on. {note}.")
         )
-
-    def get_line_filters(self) -> list[LineFilter]:
-        return [*super().get_line_filters(), self._clean_filter]
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
         if type(renderable) is ChopsUpdate:
@@ -276,58 +249,7 @@ class Console(Reading, Lending, OrderedKeys, inherit_bindings=False):
         """Try at once instead of waiting for the next try."""
         self._asked_again.set()
 
-    # -- going places -------------------------------------------------------------------------------------------
-
-    def go(self, noun: str, rest: str = "") -> None:
-        """A root screen, with its filter set to `rest`."""
-        root = self._root(noun)
-        base = self.screen_stack[0]
-        while len(self.screen_stack) > 1 and self.screen_stack[-1] is not root:
-            self.pop_screen()
-        if root is not base and self.screen is not root:
-            self.push_screen(root)
-        if rest or root.filter:
-            root.call_later(root.set_filter, rest)
-
-    def _root(self, noun: str) -> QScreen:
-        if noun not in self._roots:
-            self._roots[noun] = _screen_class(BY_NOUN[noun].screen)()
-            self.install_screen(self._roots[noun], noun)
-        return self._roots[noun]
-
-    def open(self, noun: str, id: str) -> None:
-        """One thing (a run, a gate, a case …), on top of where we are. A kind of record is as good as its noun."""
-        noun = OF_RECORD.get(noun, noun)
-        if noun == "robot":
-            self.go("fleet", id)
-        else:
-            self.push_screen(_screen_class(ONE[noun].screen)(id))
-
-    def run_line(self, line: str) -> None:
-        """A `:` command."""
-        wish = jump.parse(line)
-        if isinstance(wish, jump.Unknown):
-            self.tell((wish.reason, "caution"))
-        elif wish.noun in jump.LISTS:
-            self.go(wish.noun, wish.rest)
-        elif wish.noun in jump.ONES:
-            self.open(wish.noun, wish.rest)
-        elif wish.noun == "theme":
-            self.use_theme(wish.rest)
-        elif wish.noun == "as":
-            self.act_as(wish.rest)
-        elif wish.noun == "manual":
-            self.open_manual(wish.rest)
-        elif wish.noun == "q":
-            self.exit(0)
-        else:
-            self.perform(acts.act(f"console.{wish.noun}"))
-
-    def suggest(self, line: str) -> str:
-        noun = line.split(" ", 1)[0]
-        held: dict[str, Any] = {"run": self.model.runs, "gate": self.model.gates, "rollout": self.model.rollouts}
-        people = self.model.me.people if self.model.me is not None else ()
-        return jump.suggest(line, themes.NAMES, held.get(noun, ()), people)
+    # -- acts of the console ------------------------------------------------------------------------------------
 
     def act_as(self, person: str) -> None:
         """Be another person of the sandbox: every screen is asked for again, since what may be done differs."""
@@ -348,28 +270,27 @@ class Console(Reading, Lending, OrderedKeys, inherit_bindings=False):
         if act.name in acts.ROOTS:
             self.go(name)
         elif name == "theme":
-            names = themes.NAMES
-            self.use_theme(names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0])
+            self.use_theme("")
         elif name == "help":
             from screens.help import HelpScreen
 
-            self.push_screen(HelpScreen(self._front()))
+            self.push_screen(HelpScreen(self.front()))
         elif name == "palette":
             from screens.palette import PaletteScreen
 
-            self.push_screen(PaletteScreen(self._front()))
+            self.push_screen(PaletteScreen(self.front()))
         elif name == "notices":
             from screens.help import NoticesScreen
 
             self.push_screen(NoticesScreen())
         elif name == "refresh":
             self.ask_again()
+        elif name in ("mark", "return", "count"):
+            self.await_operand(name)
+        elif name in ("previous", "next"):
+            self.step(-1 if name == "previous" else 1)
         else:
             self.tell((f"{act.verb} can't be done on this screen", "caution"))
-
-    def _front(self) -> QScreen:
-        """The screen in front, below any overlay."""
-        return next(screen for screen in reversed(self.screen_stack) if isinstance(screen, QScreen))
 
     def action_interrupt(self) -> None:
         """ctrl+c twice within two seconds leaves."""
@@ -400,7 +321,7 @@ class Console(Reading, Lending, OrderedKeys, inherit_bindings=False):
             self.screen.unsay()
 
     def on_prompt_entered(self, message: Any) -> None:
-        screen = self._front()
+        screen = self.front()
         screen.close_prompt()
         if message.kind == "/":
             screen.set_filter(message.text)
@@ -409,10 +330,10 @@ class Console(Reading, Lending, OrderedKeys, inherit_bindings=False):
         self.release_keys()
 
     def on_prompt_typed(self, message: Any) -> None:
-        self._front().set_filter(message.text)
+        self.front().set_filter(message.text)
 
     def on_prompt_left(self, message: Any) -> None:
-        screen = self._front()
+        screen = self.front()
         if screen.prompt_kind == "/":
             screen.set_filter("")
         screen.close_prompt()
@@ -423,7 +344,7 @@ class Console(Reading, Lending, OrderedKeys, inherit_bindings=False):
     def tell(self, *parts: Part, seconds: float = 6.0) -> None:
         """A notice on the screen in front."""
         with contextlib.suppress(StopIteration):
-            self._front().say(*parts, seconds=seconds)
+            self.front().say(*parts, seconds=seconds)
 
     def keep_notice(self, parts: list[Part]) -> None:
         self.notices.append((time.time(), parts))
@@ -442,30 +363,12 @@ class Console(Reading, Lending, OrderedKeys, inherit_bindings=False):
         self._settings[name] = value
         _write_settings(self._settings_path, self._settings)
 
-    def use_theme(self, name: str) -> None:
-        if name not in themes.NAMES:
-            self.tell((f"no theme is called {clean(name)!r}; there are {', '.join(themes.NAMES)}", "caution"))
-            return
-        self.theme = name
-        self.keep("theme", name)
-        self.tell(f"theme {name}", seconds=2.0)
-
-    def watch_theme(self, name: str) -> None:
-        for one in themes.NAMES:
-            self.set_class(one == name, one)
-
 
 def _collect_seldom() -> None:
     """What stands after the first frame stays: a full collection that walks it costs a visible pause."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     gc.enable()
-
-
-def _screen_class(name: str) -> Any:
-    """Screens are imported when they are first shown: the first frame waits for Watch alone."""
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 def _read_settings(path: Path | None) -> dict[str, Any]:

@@ -78,8 +78,12 @@ class OrderedKeys(App[int], inherit_bindings=False):
             if event.key in ("enter", "escape", "ctrl+g"):
                 self.hold_keys(SUBMIT_S)
             focused._forward_event(event)
-        elif not await self._check_bindings(event.key):
+        elif not await self.took(event) and not await self._check_bindings(event.key):
             (focused or self.screen)._forward_event(event)
+
+    async def took(self, event: events.Key) -> bool:
+        """Whether a key belonged to the one before it (a count, the letter of a mark), and was used up."""
+        return False
 
     def before_key(self) -> None:
         """A key is about to be taken."""

@@ -6,7 +6,7 @@ safer go at once; acts that raise risk show what they will do and ask for a type
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -94,13 +94,20 @@ def acts(names: Iterable[str]) -> list[Act]:
     return [REGISTRY[name] for name in names]
 
 
-def bindings(names: Iterable[str]) -> list[Binding]:
-    """Textual bindings of acts; ids are the act names, so a key map can move them."""
+def bindings(names: Iterable[str], taken: Collection[str] = ()) -> list[Binding]:
+    """Textual bindings of acts; ids are the act names, so a key map can move them. Keys in `taken` have another meaning."""
     from textual.binding import Binding
 
     return [
-        Binding(one.key, f"act('{one.name}')", one.verb, id=one.name, show=False, priority=False) for one in acts(names)
+        Binding(keys, f"act('{one.name}')", one.verb, id=one.name, show=False, priority=False)
+        for one in acts(names)
+        if (keys := free(one, taken)) or not one.key
     ]
+
+
+def free(act: Act, taken: Collection[str]) -> str:
+    """The keys of an act that nothing else has."""
+    return ",".join(key for key in act.key.split(",") if key not in taken)
 
 
 def key_map(wanted: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
@@ -152,6 +159,15 @@ SHOWN = {
     "right_square_bracket": "]",
     "comma": ",",
     "equals_sign": "=",
+    "asterisk": "*",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "apostrophe": "'",
+    "quotation_mark": '"',
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "asterisk": "*",
+    "backspace": "BkSp",
 }
 
 
@@ -176,6 +192,10 @@ def _sandbox_only(screen: QScreen) -> Reason | None:
         if me is not None and me.people
         else Reason("only the sandbox has people to be", "elsewhere log in as yourself")
     )
+
+
+def _lists_only(screen: QScreen) -> Reason | None:
+    return None if screen.list_here() is not None else Reason("there is no list on this screen")
 
 
 register(
@@ -211,9 +231,47 @@ register(
     Act("console.notices", "N", "notices", help="What the console said, newest last", order=0),
     Act("console.copy", "y", "copy id", target="row", help="Copy the id under the cursor to the clipboard", order=0),
     Act("console.refresh", "ctrl+r", "ask again", help="Ask the engine again now", order=0),
+    Act("console.previous", "ctrl+o", "go back", help="Where I was before, also across lists; :back", order=0),
+    Act("console.next", "ctrl+n", "go forward", help="Forward again after going back; :forward", order=0),
+    Act(
+        "console.mark",
+        "m,quotation_mark",
+        "mark",
+        help="Remember this place, its filter and row, under a letter: m a",
+        order=0,
+    ),
+    Act(
+        "console.return",
+        "apostrophe",
+        "to mark",
+        help="Back to a mark: ' a; '' where I was; :marks lists them",
+        order=0,
+    ),
+    Act(
+        "console.count",
+        "ctrl+u",
+        "count",
+        help="A number for the next key: ^U 12 j moves 12 down, ^U 40 G to row 40",
+        order=0,
+    ),
     Act("console.region", "tab", "region", help="Next region of this screen", order=0),
     Act("console.region_back", "shift+tab", "region back", help="Previous region of this screen", order=0),
 )
+TABLE = tuple(
+    Act(f"table.{name}", key, verb, help=help, enabled=_lists_only, order=0)
+    for name, key, verb, help in (
+        ("mark", "space", "mark", "Mark the row, or let it go; keys then act on all that are marked, Esc lets go"),
+        ("range", "V", "mark up to here", "Mark every row from the one marked last to this one"),
+        ("all", "asterisk", "mark all", "Mark every row that is here, or let go of all"),
+        ("sort", "s", "sort", "Order by a column; the same one again turns it round"),
+        ("columns", "comma", "columns", "Pick columns and widths, freeze, order, group; kept for next time"),
+        ("left", "less_than_sign", "columns left", "Scroll sideways, towards the first column"),
+        ("right", "greater_than_sign", "columns right", "Scroll sideways, towards the last column"),
+        ("copy", "Y", "copy rows", "Copy the row, a column, or what is marked, as text, CSV or JSON"),
+        ("export", "ctrl+e", "export", "Write the list, or what is marked, to a CSV or JSON file"),
+    )
+)
+register(*TABLE)
 
 ROOTS = tuple(f"console.{place.noun}" for place in PLACES)
 EVERYWHERE = (
@@ -231,6 +289,12 @@ EVERYWHERE = (
     "console.notices",
     "console.copy",
     "console.refresh",
+    "console.previous",
+    "console.next",
+    "console.mark",
+    "console.return",
+    "console.count",
     "console.region",
     "console.region_back",
+    *(act.name for act in TABLE),
 )

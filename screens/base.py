@@ -6,11 +6,8 @@ A key that can't be used says why. Nothing blanks when the engine is lost: the v
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
-from uuid import uuid4
 
 from textual.app import ComposeResult
 from textual.message import Message
@@ -20,8 +17,12 @@ from textual.widget import Widget
 from engine.contract.client import EngineUnreachable, Refused
 from engine.contract.common import CommandAnswer, Problem
 from screens import acts, chrome
-from screens.acts import EVERYWHERE, REGISTRY, Act, Level, Reason
+from screens.acts import EVERYWHERE, REGISTRY, Act, Reason
+from screens.marking import TableActs
 from screens.model import Delta, Link, Model
+from screens.sending import Question as Question
+from screens.sending import Sending
+from screens.sending import Target as Target
 from screens.widgets.line import Lines
 from screens.widgets.line_table import LineTable
 from screens.widgets.parts import Part, fit, width, wrap
@@ -31,33 +32,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ASK_AGAIN_S = 2.0
-TRIES = 3
-"""A command that got no answer is repeated with its id: the engine stores answers by id, so it can't happen twice."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a key would act on now: the engine's id, and how a person calls it."""
-
-    kind: str
-    id: str
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """All a confirmation shows: the act, its target, what the engine says it would do (or why it would refuse)."""
-
-    act: Act
-    target: Target
-    environment: str
-    preview: CommandAnswer | None = None
-    problem: Problem | None = None
-    args: dict[str, Any] | None = None
-
-    @property
-    def phrase(self) -> str:
-        return self.preview.phrase if self.preview else ""
 
 
 class ModelChanged(Message, bubble=False):
@@ -67,7 +41,7 @@ class ModelChanged(Message, bubble=False):
         return isinstance(message, ModelChanged)
 
 
-class QScreen(Screen[Any], inherit_bindings=False):
+class QScreen(TableActs, Sending, Screen[Any], inherit_bindings=False):
     """Base of all screens. Subclasses set `NAME`, `TITLE_WORD`, `ACTS`, and override what they need of the hooks below."""
 
     NAME: ClassVar[str] = ""
@@ -79,7 +53,7 @@ class QScreen(Screen[Any], inherit_bindings=False):
     AUTO_FOCUS = "LineTable"
 
     def __init_subclass__(cls, **options: Any) -> None:
-        cls.BINDINGS = [*acts.bindings(cls.ACTS), *acts.bindings(cls.everywhere())]
+        cls.BINDINGS = [*acts.bindings(cls.ACTS), *acts.bindings(cls.everywhere(), cls.own_keys())]
         super().__init_subclass__(**options)
 
     def __init__(self) -> None:
@@ -92,17 +66,29 @@ class QScreen(Screen[Any], inherit_bindings=False):
         self._notice: list[Part] | None = None
         self._notice_timer: Any = None
         self._prompt: Widget | None = None
+        self.place: tuple[str, str] = (self.NAME, "") if self.ROOT else ("", "")
+        """Noun and id, as `:noun id` has them; empty for a view of something else."""
+        self.count = 0
+        """The count typed before the key that is being carried out; 0: none."""
+        self._sought = ""
 
     @classmethod
     def everywhere(cls) -> tuple[str, ...]:
         """The acts of the console that have their keys here. A key the screen gives a meaning of its own has that alone;
         what it would do elsewhere is still in the palette, and a root screen or a theme is a `:` word.
         """
-        own = {key for name in cls.ACTS for key in acts.act(name).key.split(",")}
+        own = cls.own_keys()
         digits = {name for name in acts.ROOTS if acts.act(name).key.isdigit()} if cls.OWN_DIGITS else set()
         return tuple(
-            name for name in EVERYWHERE if name not in digits and not own.intersection(acts.act(name).key.split(","))
+            name
+            for name in EVERYWHERE
+            if name not in digits and (acts.free(acts.act(name), own) or not acts.act(name).key)
         )
+
+    @classmethod
+    def own_keys(cls) -> frozenset[str]:
+        """The keys that this screen gives a meaning of its own."""
+        return frozenset(key for name in cls.ACTS for key in acts.act(name).key.split(","))
 
     # -- what a screen overrides --------------------------------------------------------------------------------
 
@@ -179,7 +165,22 @@ class QScreen(Screen[Any], inherit_bindings=False):
         self.set_interval(1.0, self._second)
         self.refresh_model(everything=True)
 
+    @property
+    def crumb(self) -> str:
+        """What this screen is called in the header."""
+        return self.place[1] or self.TITLE_WORD
+
+    @property
+    def row(self) -> str:
+        """The key under the cursor, if there is a list."""
+        return next((table.cursor_key for table in self.query(LineTable) if table.display), "")
+
+    def seek(self, row: str) -> None:
+        """Put the cursor on a row as soon as it is there."""
+        self._sought = "" if any(table.go_to(row) for table in self.query(LineTable)) else row
+
     def on_screen_resume(self) -> None:
+        self.console.arrived(self)
         for table in self.query(LineTable):
             table.wake()
         self.refresh_model()
@@ -211,7 +212,7 @@ class QScreen(Screen[Any], inherit_bindings=False):
         """Header, verdict line, action bar. Only cells that differ are painted."""
         if not self.is_mounted or not self.is_active:
             return
-        self.query_one("#header", Lines).show(chrome.header(self.model, self.size.width))
+        self.query_one("#header", Lines).show(chrome.header(self.model, self.size.width, self.console.crumbs()))
         verdict = self.query_one("#verdict", Lines)
         said = self._verdict()
         lines: list[list[Part]] = [said]
@@ -256,6 +257,13 @@ class QScreen(Screen[Any], inherit_bindings=False):
         self._notice_timer = self.set_timer(seconds, self.unsay)
         self.refresh_chrome()
 
+    def hint(self, *parts: Part) -> None:
+        """What the next key is for, on the action bar, until it comes."""
+        self._notice = [" ", *parts]
+        if self._notice_timer is not None:
+            self._notice_timer.stop()
+        self.refresh_chrome()
+
     def unsay(self) -> None:
         if self._notice is not None:
             self._notice = None
@@ -280,6 +288,8 @@ class QScreen(Screen[Any], inherit_bindings=False):
                 self._troubles.pop(group, None)
                 if self.is_attached:
                     got(answer)
+                    if self._sought:
+                        self.seek(self._sought)
             if self.is_attached:
                 self.refresh_chrome()
 
@@ -310,6 +320,8 @@ class QScreen(Screen[Any], inherit_bindings=False):
 
     def perform(self, act: Act) -> None:
         """What a key, the palette or a click does."""
+        if self.on_marks(act):
+            return
         reason = self.reason_against(act)
         if reason is not None:
             self.say((f"{acts.shown_key(acts.key_of(act))} {act.verb}: ", "strong"), (str(reason), "caution"))
@@ -324,64 +336,6 @@ class QScreen(Screen[Any], inherit_bindings=False):
                 handler()
             else:
                 self.console.perform(act)
-
-    async def carry_out(self, act: Act, target: Target) -> None:
-        """Preview, confirm, send. The target is fixed when the key is pressed: rows that move later change nothing."""
-        args = self.args_for(act)
-        if act.level in (Level.CHANGE, Level.RISK):
-            answered = await self._confirmed(act, target, args)
-            if answered is None:
-                return
-            args = {**args, **answered}
-        await self.send(act, target, args)
-
-    async def _confirmed(self, act: Act, target: Target, args: dict[str, Any]) -> dict[str, Any] | None:
-        from screens.confirm import Confirm
-
-        preview: CommandAnswer | None = None
-        problem: Problem | None = None
-        try:
-            preview = await self.client.command(act.command, target.id, args, preview=True)
-        except Refused as error:
-            problem = self.refused = error.problem
-        except EngineUnreachable as error:
-            self.say((f"{act.verb}: not sent, the engine did not answer ({error})", "caution"))
-            return None
-        if problem is not None and not act.fields:
-            self.say((f"{act.verb}: {problem.reason}", "caution"), f" {problem.fix}")
-            return None
-        environment = self.model.status.environment if self.model.status else ""
-        question = Question(act, target, environment, preview, problem, args)
-        answer: dict[str, Any] | None = await self.app.push_screen_wait(Confirm(question))
-        if answer is None:
-            self.say((f"{act.verb}: nothing was changed", "muted"))
-        return answer
-
-    async def send(self, act: Act, target: Target, args: dict[str, Any]) -> CommandAnswer | None:
-        """Send a command; repeat it with its id if no answer came. Says how it went."""
-        id = uuid4().hex
-        for attempt in range(TRIES):
-            try:
-                answer = await self.client.command(act.command, target.id, args, id=id)
-            except Refused as error:
-                self.refused = error.problem
-                fix = f" {error.problem.fix}" if error.problem.fix else ""
-                self.say((f"{act.verb} refused: {error.problem.reason}", "caution"), fix, seconds=12)
-                return None
-            except EngineUnreachable as error:
-                if attempt + 1 == TRIES:
-                    self.say(
-                        (f"{act.verb}: no answer ({error}); it may have happened, look at the timeline", "alarm"),
-                        seconds=15,
-                    )
-                    return None
-                await asyncio.sleep(0.3 * (attempt + 1))
-            else:
-                told = "; ".join(answer.consequences) or ", ".join(answer.events)
-                self.say((f"\u2713 {act.verb} ", "strong"), target.label or target.id, f"  {told}" if told else "")
-                self.done(act, answer)
-                return answer
-        return None
 
     # -- acts of the console that belong to a screen ------------------------------------------------------------
 

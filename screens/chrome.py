@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from screens.base import QScreen
 
 Line = tuple[list[Part], list[Part]]
+ELLIPSIS = "\u2026"
 STALE_S = 20.0
 """Seconds without a word from the engine (it sends a heartbeat every 10) after which shown data says STALE."""
 
@@ -49,8 +51,10 @@ def at(moment: float | None, now: float) -> str:
     return f"{when:%H:%M:%S}" if when.date() == today else f"{when:%d %b %H:%M}"
 
 
-def header(model: Model, cells: int) -> Line:
-    """Who, where, what time, how many gates wait, is the link well. When narrow, roles and then the scenario are left out."""
+def header(model: Model, cells: int, crumbs: Sequence[str] = ()) -> Line:
+    """Who, where, what leads here, what time, how many gates wait, is the link well. When narrow, roles, the scenario and
+    the first crumbs are left out, in this order.
+    """
     right: list[Part] = ["  "]
     status = model.status
     if status is not None:
@@ -67,9 +71,22 @@ def header(model: Model, cells: int) -> Line:
     left: list[Part] = []
     for roles, scenario in ((True, True), (False, True), (False, False)):
         left = _who(model, roles=roles, scenario=scenario)
-        if width(left) <= room:
+        if width(left) + width(_way(crumbs)) <= room:
             break
+    for first in range(len(crumbs) + 1):
+        way = _way(crumbs, first)
+        if width(left) + width(way) <= room:
+            return [*left, *way], right
     return left, right
+
+
+def _way(crumbs: Sequence[str], first: int = 0) -> list[Part]:
+    """What leads to the screen in front, the nearest strong; what was left out says so."""
+    shown = list(crumbs[first:])
+    if not shown:
+        return []
+    before = f"{ELLIPSIS} \u203a " if first else ""
+    return ["   ", (before + "".join(f"{crumb} \u203a " for crumb in shown[:-1]), "muted"), (shown[-1], "strong")]
 
 
 def _who(model: Model, *, roles: bool, scenario: bool) -> list[Part]:

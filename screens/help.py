@@ -86,7 +86,9 @@ class HelpScreen(Overlay):
         return shown
 
     def _act(self, act: Act) -> list[list[Part]]:
-        keys = "/".join(acts.shown_key(key) for key in acts.key_of(act).split(",")[:2])
+        own = self._of.own_keys() if act.name in EVERYWHERE else ()
+        here = acts.moved.get(act.name) or acts.free(act, own)
+        keys = "/".join(acts.shown_key(key) for key in here.split(",")[:2])
         line: list[Part] = [(f" {keys:<8}", "key"), f"{act.verb:<15}", act.help or act.verb]
         if LEVELS[act.level]:
             line.append((f"  [{LEVELS[act.level]}]", "muted"))

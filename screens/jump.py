@@ -27,7 +27,7 @@ SHORT = {
     "man": "manual",
     "h": "help",
 }
-OTHERS = ("theme", "as", "help", "manual", "notices", "refresh", "q")
+OTHERS = ("theme", "as", "help", "manual", "marks", "back", "forward", "notices", "refresh", "q")
 WORDS = (*LISTS, *ONES, *OTHERS)
 
 
