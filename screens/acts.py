@@ -164,9 +164,6 @@ SHOWN = {
     "greater_than_sign": ">",
     "apostrophe": "'",
     "quotation_mark": '"',
-    "less_than_sign": "<",
-    "greater_than_sign": ">",
-    "asterisk": "*",
     "backspace": "BkSp",
 }
 

@@ -20,9 +20,7 @@ from screens import acts, chrome
 from screens.acts import EVERYWHERE, REGISTRY, Act, Reason
 from screens.marking import TableActs
 from screens.model import Delta, Link, Model
-from screens.sending import Question as Question
-from screens.sending import Sending
-from screens.sending import Target as Target
+from screens.sending import Question, Sending, Target
 from screens.widgets.line import Lines
 from screens.widgets.line_table import LineTable
 from screens.widgets.parts import Part, fit, width, wrap
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from engine.contract.client import Client
 
 T = TypeVar("T")
+__all__ = ["ModelChanged", "QScreen", "Question", "Target"]
 ASK_AGAIN_S = 2.0
 
 
