@@ -169,6 +169,7 @@ class refusals:
             lines = [f"refused: {plain.clean(problem.reason, 2000)}"]
             lines += [f"  field: {plain.clean(problem.field)}"] if problem.field else []
             lines += [f"  {plain.clean(problem.fix)}"] if problem.fix else []
+            lines += [f"  explained: qd manual {plain.clean(problem.code, 60)}"] if problem.code else []
             end("\n".join(lines), REFUSED)
         if isinstance(error, Unreachable):
             tail = getattr(error, "tail", "")
