@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from time import monotonic
+from typing import Any
 
 from textual.app import ComposeResult
 
@@ -13,13 +15,13 @@ from screens import chrome
 from screens.acts import Act, Reason, register
 from screens.base import QScreen, Target
 from screens.model import Delta, coarse
-from screens.run_window import PAGE, Query, RunWindow, parse_filter
+from screens.run_window import LARGE, PAGE, Query, RunWindow, parse_filter
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
 from screens.widgets.rows import Cell
 
 SORTS = ("-updated", "-started", "workflow", "status")
-SORT_WORDS = {"-updated": "last change", "-started": "start", "workflow": "workflow", "status": "status"}
+SORT_WORDS = {"updated": "last change", "started": "start", "workflow": "workflow", "status": "status"}
 GLYPH = {
     "running": ("\u25b8", ""),
     "waiting": ("\u25cb", ""),
@@ -43,6 +45,16 @@ register(
 ONLY = ("", "open", "stuck", "ended")
 
 
+def order_words(query: Query) -> str:
+    """The order as people say it. What is found by a text is always listed by start."""
+    if query.text:
+        return "start" if query.sort.startswith("-") else "start, oldest first"
+    name = query.sort.removeprefix("-")
+    usual = query.sort.startswith("-") == (name in ("updated", "started"))
+    turned = "oldest first" if name in ("updated", "started") else "turned round"
+    return SORT_WORDS[name] if usual else f"{SORT_WORDS[name]}, {turned}"
+
+
 class RunsScreen(QScreen):
     NAME = "runs"
     TITLE_WORD = "Runs"
@@ -62,13 +74,13 @@ class RunsScreen(QScreen):
         yield LineTable(
             [
                 Column("RUN", 9),
-                Column("STATUS", 13),
-                Column("WORKFLOW", 17, optional=2),
+                Column("STATUS", 13, sort="status"),
+                Column("WORKFLOW", 17, optional=2, sort="workflow"),
                 Column("WHAT", 18, grow=3),
                 Column("AT STEP, WAITS FOR", 20, grow=3, optional=1),
                 Column("BY", 10, optional=4),
-                Column("STARTED", 12, optional=3),
-                Column("CHANGE", 6, align="right"),
+                Column("STARTED", 12, optional=3, sort="started"),
+                Column("CHANGE", 6, align="right", sort="updated"),
             ],
             empty=["Loading \u2026"],
             id="runs",
@@ -92,7 +104,7 @@ class RunsScreen(QScreen):
             what.append((f" with \u201c{query.text}\u201d", "strong"))
         count = f"{'' if window.exact else 'more than '}{window.total:,} run{'s' * (window.total != 1)}"
         place = f", row {self.table.cursor + 1:,}" if window.total else ""
-        return [count, *what, f" by {SORT_WORDS[query.sort]}{place}."]
+        return [count, *what, f" by {order_words(query)}{place}."]
 
     # -- data ---------------------------------------------------------------------------------------------------
 
@@ -146,7 +158,7 @@ class RunsScreen(QScreen):
 
     def refetch(self) -> None:
         """Start over with the present filter and order."""
-        self.window.reset(parse_filter(self.filter, self._sort))
+        self.window.reset(parse_filter(self.filter, self.table.wanted_order or self._sort))
         self._loaded = False
         self._asking.clear()
         self._want("head")
@@ -264,11 +276,16 @@ class RunsScreen(QScreen):
             self.console.open("run", target.id)
 
     def act_runs_sort(self) -> None:
-        self._sort = SORTS[(SORTS.index(self._sort) + 1) % len(SORTS)]
-        self.table.cursor_key = ""
-        self.table.cursor = 0
+        table = self.table
+        present = table.wanted_order or self._sort
+        self._sort = SORTS[(SORTS.index(present) + 1) % len(SORTS)] if present in SORTS else SORTS[0]
+        if table.shape.sort:
+            table.shape = replace(table.shape, sort="", down=False)
+            self.keep_shape(table)
+        table.cursor_key = ""
+        table.cursor = 0
         self.refetch()
-        self.say("order: ", (SORT_WORDS[self._sort], "strong"), seconds=2)
+        self.say("order: ", (order_words(self.window.query), "strong"), seconds=2)
 
     def act_runs_open_only(self) -> None:
         words = self.filter.split()
@@ -282,6 +299,25 @@ class RunsScreen(QScreen):
 
     def on_line_table_opened(self, message: LineTable.Opened) -> None:
         self.act_runs_open()
+
+    def on_line_table_ordered(self, message: LineTable.Ordered) -> None:
+        self.refetch()
+
+    async def every_row(self) -> AsyncIterator[list[dict[str, Any]]]:
+        """Every run of the present filter and order, page by page, as the engine knows them: for a file."""
+        query = self.window.query
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self.client.runs(
+                status=query.status,
+                workflow=query.workflow,
+                text=query.text,
+                sort=query.sort,
+                cursor=cursor,
+                limit=LARGE,
+            )
+            yield [{name: getattr(run, name) for name in run.__struct_fields__} for run in page.rows]
+            cursor = page.next
 
     def on_line_table_topped(self, message: LineTable.Topped) -> None:
         if self.window.fresh:

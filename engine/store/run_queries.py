@@ -2,7 +2,7 @@
 
 Without a text the order is that of the newest event (`seq`), by index: one short range per status, merged. With a
 text, or sorted by start, the order is that of starting (`number`): a trigram index finds the candidates, newest first,
-in chunks; when a page is not full within `BUDGET_S` it is given as it is, with the cursor to go on from, so that no
+in chunks (by workflow or status is by group, and by newest event within one: ranges too); when a page is not full within `BUDGET_S` it is given as it is, with the cursor to go on from, so that no
 filter takes longer than another.
 """
 
@@ -22,6 +22,7 @@ FEW = 2_000
 OPEN_LOOK = 3_000
 """How many of the newest open runs are looked at for a step of that name."""
 TOTAL_CAP = 10_000
+SORTS = ("updated", "started", "workflow", "status")
 OPEN_STATUS = ("running", "waiting", "suspended", "compensating", "cancelling")
 
 _NAMES = (
@@ -79,8 +80,10 @@ class RunQueries:
         limit = max(1, min(limit, 1000))
         text = text.strip()[:100]
         order = sort or "-updated"
-        if order not in ("-updated", "updated", "-started", "started"):
-            raise ValueError(f"runs can't be sorted by {sort!r}; there are -updated, updated, -started, started")
+        if order.removeprefix("-") not in SORTS:
+            raise ValueError(
+                f"runs can't be sorted by {sort!r}; there are {', '.join(SORTS)}, and each with - before it"
+            )
         down = order.startswith("-")
         if status == "attention":
             return self._attention(cursor, limit, now)
@@ -90,12 +93,15 @@ class RunQueries:
             exact = next_ is None
             total = len(rows) if exact and not cursor else 0
             return RunPage(rows=tuple(map(summary, rows)), next=next_, total=total, total_exact=exact, as_of=now)
-        rows = self._ranges(statuses, workflow, down, cursor, limit)
-        full = len(rows) == limit
+        if order.endswith(("status", "workflow")):
+            rows, next_ = self._grouped(order, statuses, workflow, cursor, limit)
+        else:
+            rows = self._ranges(statuses, workflow, down, cursor, limit)
+            next_ = str(rows[-1][14]) if len(rows) == limit else None
         total, cap = self._total(statuses, workflow), FEW if workflow else TOTAL_CAP
         return RunPage(
             rows=tuple(map(summary, rows)),
-            next=str(rows[-1][14]) if full else None,
+            next=next_,
             total=min(total, cap),
             total_exact=total <= cap,
             as_of=now,
@@ -138,6 +144,36 @@ class RunQueries:
             where.append(f"select * from ({part} order by seq {direction} limit {limit})")
         sql = " union all ".join(where) + f" order by seq {direction} limit {limit}"
         return self._reading.all(sql, parameters)
+
+    def _grouped(
+        self, order: str, statuses: Sequence[str], workflow: str, cursor: str, limit: int
+    ) -> tuple[list[Any], str | None]:
+        """Group after group, each by its newest event; the cursor names the group it stopped in. `-` turns all round."""
+        backwards = order.startswith("-")
+        by_status = order.endswith("status")
+        groups = sorted(statuses if by_status else self._workflows(workflow), reverse=backwards)
+        bound, _, stopped = cursor.partition(":")
+        if cursor:
+            groups = [group for group in groups if (group <= stopped if backwards else group >= stopped)]
+        found: list[Any] = []
+        for group in groups:
+            within = ((group,), workflow) if by_status else (statuses, group)
+            start = bound if group == stopped else ""
+            found.extend(self._ranges(*within, not backwards, start, limit - len(found)))
+            if len(found) >= limit:
+                return found, f"{found[-1][14]}:{group}"
+        return found, None
+
+    def _workflows(self, only: str) -> list[str]:
+        """The workflows that have runs, by jumping from one to the next in their index."""
+        if only:
+            return [only]
+        return self._column(
+            "with recursive one(name) as (select min(workflow) from runs union all "
+            "select (select min(workflow) from runs where workflow > name) from one where name is not null) "
+            "select name from one where name is not null",
+            (),
+        )
 
     def _attention(self, cursor: str, limit: int, now: float) -> RunPage:
         bound = _number(cursor)
@@ -266,7 +302,7 @@ class RunQueries:
             (bound, *steps),
         )
 
-    def _column(self, sql: str, parameters: Sequence[Any]) -> list[int]:
+    def _column(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
         return [row[0] for row in self._reading.all(sql, parameters)]
 
 

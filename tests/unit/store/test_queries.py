@@ -54,6 +54,14 @@ def pages(reads: Queries, **asked: Any) -> list[str]:
         {"sort": "updated"},
         {"sort": "-started"},
         {"sort": "started"},
+        {"sort": "workflow"},
+        {"sort": "-workflow"},
+        {"sort": "status"},
+        {"sort": "-status"},
+        {"sort": "workflow", "status": "failed,cancelled"},
+        {"sort": "-workflow", "status": "open"},
+        {"sort": "status", "workflow": "incident"},
+        {"sort": "status", "workflow": "incident", "status": "ended"},
         {"status": "failed"},
         {"status": "open"},
         {"status": "ended"},
@@ -85,10 +93,14 @@ def test_pages_give_exactly_what_the_filter_says_in_order(reads: Queries, asked:
             f"{id_} {workflow} {title} {by} {attributes} {step if status in run_queries.OPEN_STATUS else ''}".lower()
         )
         if status in statuses and asked.get("workflow", workflow) == workflow and text in words:
-            expected.append((seq, number, id_))
+            expected.append((seq, number, id_, workflow, status))
     sort = asked.get("sort", "-updated")
-    by_number = bool(text) or sort.endswith("started")
-    expected.sort(key=lambda row: row[1] if by_number else row[0], reverse=sort.startswith("-"))
+    if sort.endswith(("workflow", "status")):
+        group = 3 if sort.endswith("workflow") else 4
+        expected.sort(key=lambda row: (row[group], -row[0]), reverse=sort.startswith("-"))
+    else:
+        by_number = bool(text) or sort.endswith("started")
+        expected.sort(key=lambda row: row[1] if by_number else row[0], reverse=sort.startswith("-"))
     assert pages(reads, **asked) == [row[2] for row in expected]
 
 
