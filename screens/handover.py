@@ -68,8 +68,8 @@ class HandoverScreen(QScreen):
         self._asked_at, self._again = 0.0, False
 
     def body(self) -> ComposeResult:
-        columns = (Column("", 1), Column("what", 10), Column("", 30, grow=1), Column("who", 16, optional=1), Column("when", 8, align="right"))  # fmt: skip
-        yield LineTable(columns, empty=("Loading \u2026",), id="shift")
+        columns = (Column("", 1), Column("what", 10), Column("", 30, grow=1), Column("who", 16, optional=1), Column("when", 12, align="right"))  # fmt: skip
+        yield LineTable(columns, empty=("Loading \u2026",), head=False, id="shift")
 
     def on_mount(self) -> None:
         self.refetch()

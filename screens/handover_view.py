@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from engine.contract.oncall import DutyRecord, HandoverRecord, OnCallView, ShiftLine, ShiftReport, Watched
 from screens import chrome
-from screens.figures import plural
 from screens.layout import Line
 from screens.model import coarse
 from screens.widgets.parts import Part
@@ -40,7 +39,7 @@ def verdict(view: OnCallView, report: ShiftReport | None, now: float) -> Line:
         said: Line = [(f"{offer.giver} hands over to you", "strong"), f" ({offer.id})"]
         if offer.incidents:
             said += [": you would command ", (", ".join(offer.incidents), "alarm")]
-        said += [f"; {plural(len(report.waits), 'thing')} wait, {len(report.expires)} end soon.  "]
+        said += [f"; {_many(len(report.waits), 'waits', 'wait')}, {_many(len(report.expires), 'ends', 'end')} soon.  "]
         return [*said, ("A accepts", "key"), ", ", ("X declines", "key")]
     mine = of_mine(view)
     if mine is not None and mine.state == "offered":
@@ -54,7 +53,7 @@ def verdict(view: OnCallView, report: ShiftReport | None, now: float) -> Line:
     who = ", ".join(f"{one.person}{f' ({one.scope})' if one.scope else ''}" for one in view.on_duty)
     said = [(who, "strong"), f" {'is' if len(view.on_duty) == 1 else 'are'} on duty"]
     if view.mine is not None:
-        said.append(f", you since {chrome.at(view.mine.since, now)}Z")
+        said.append(f", you since {_at(view.mine.since, now)}Z")
         if view.mine.until:
             left = view.mine.until - now
             said.append(
@@ -78,6 +77,16 @@ def rows(
     return found
 
 
+def _at(moment: float, now: float) -> str:
+    """A time of day to the minute, with the date when it isn't today."""
+    said = chrome.at(moment, now)
+    return said[:5] if said[2:3] == ":" else said
+
+
+def _many(count: int, one: str, more: str) -> str:
+    return f"{count} {one if count == 1 else more}"
+
+
 def _duty(view: OnCallView, now: float) -> list[tuple[str, Cells]]:
     found: list[tuple[str, Cells]] = [_head("duty", "ON DUTY", _quiet(view, now))]
     found += [(f"duty {one.id}", _duty_cells(one, now)) for one in view.on_duty]
@@ -85,7 +94,7 @@ def _duty(view: OnCallView, now: float) -> list[tuple[str, Cells]]:
         found.append(("#nobody", Wide([("   nobody: a takes it", "caution")])))
     if view.last is not None:
         one = view.last
-        when = chrome.at(one.answered_at, now)
+        when = _at(one.answered_at, now)
         gone = f", with command of {', '.join(one.transferred)}" if one.transferred else ""
         found.append(
             ("#last", Wide([(f"   {one.id} accepted {when}Z: {one.giver} \u2192 {one.receiver}{gone}", "muted")]))
@@ -98,19 +107,19 @@ def _quiet(view: OnCallView, now: float) -> str:
     if hours is None:
         return ""
     if hours.since <= now < hours.until:
-        return f"quiet until {chrome.at(hours.until, now)}Z: {', '.join(hours.severities)} wait"
-    return f"quiet from {chrome.at(hours.since, now)}Z" if hours.until > now else ""
+        return f"quiet until {_at(hours.until, now)}Z: {', '.join(hours.severities)} wait"
+    return f"quiet from {_at(hours.since, now)}Z" if hours.until > now else ""
 
 
 def _duty_cells(one: DutyRecord, now: float) -> Cells:
     until: Part = ""
     if one.until:
         late = now > one.until
-        until = (f" until {chrome.at(one.until, now)}Z", "caution" if late else "muted")
+        until = (f" until {_at(one.until, now)}Z", "caution" if late else "muted")
     said: Line = [
         (one.person, "strong"),
         (f"  {one.scope}" if one.scope else "", ""),
-        (f"  since {chrome.at(one.since, now)}Z", "muted"),
+        (f"  since {_at(one.since, now)}Z", "muted"),
         until,
     ]
     return (" ", (one.id, "muted"), said, "", coarse(now - one.since))
@@ -144,7 +153,7 @@ def _section(name: str, report: ShiftReport, base: float, now: float) -> list[tu
         )
     else:
         counts = ", ".join(f"{count:,} {word}" for word, count in report.counts.items() if word != "events" and count)
-        since = f"since {chrome.at(report.since, now)}Z"
+        since = f"since {_at(report.since, now)}Z"
         head = _head(name, "HAPPENED", f"{since}; {counts}" if counts else since)
     found = [head]
     seen: set[str] = set()
@@ -161,7 +170,7 @@ def _section(name: str, report: ShiftReport, base: float, now: float) -> list[tu
 def _cells(name: str, line: ShiftLine, base: float, now: float) -> Cells:
     when: Part
     if name == "happened":
-        when = (chrome.at(line.at, now)[:12], "muted")
+        when = (_at(line.at, now), "muted")
     elif name == "expires" or (line.kind == "gate" and line.at):
         left = line.at - now
         when = (f"in {coarse(left)}", "caution" if left < 1800 else "") if left > 0 else ("overdue", "alarm")

@@ -19,16 +19,16 @@ KIND = "handover"
 @click.group(invoke_without_command=True)
 @click.option("--since", type=Duration(), default=0.0, help="How far back, e.g. 8h; my last shift otherwise.")
 @click.option("--within", type=Duration(), default=0.0, help="What ends within this time (2h otherwise).")
-@click.option("--person", default="", metavar="NAME", help="As this person's handover would say it.")
+@click.option("--of", "whose", default="", metavar="NAME", help="As this person's handover would say it.")
 @click.option("--markdown", is_flag=True, help="As Markdown, to paste or to print.")
 @options
-def handover(session: Session, *, since: float, within: float, person: str, markdown: bool) -> None:
+def handover(session: Session, *, since: float, within: float, whose: str, markdown: bool) -> None:
     """What a shift has to know. Without a command: how things stand now, since my last shift."""
     context = click.get_current_context()
     if context.invoked_subcommand is not None:
         return
     begun = session.now() - since if since else 0
-    found = session.get("/v1/oncall/report", ShiftReport, person=person, since=begun, within=within)
+    found = session.get("/v1/oncall/report", ShiftReport, person=whose, since=begun, within=within)
     session.show(found, lambda: as_markdown(found) if markdown else as_text(found))
 
 

@@ -247,7 +247,8 @@ def _waits(shelf: Shelf, now: float) -> Iterable[ShiftLine]:
         words = f"{artifact} {version} {state.replace('_', ' ')}" + (f" at {stage}" if stage else "")
         yield ShiftLine(kind="rollout", id=id_, text=words, at=updated, level="warning")
     rows = shelf.all(
-        "select id, title, attention, updated_at from runs where attention <> '' and ended_at is null order by seq desc limit 100"
+        "select id, title, attention, updated_at from runs where attention <> '' and ended_at is null "
+        "and not (status = 'waiting' and gates > 0) order by seq desc limit 100"
     )
     for id_, title, attention, updated in rows:
         yield ShiftLine(kind="run", id=id_, text=f"{title}: {attention}", at=updated, level="warning")
