@@ -144,7 +144,12 @@ SIGNS: dict[str, tuple[str, str]] = {
 _DENSITY = " .:-=+*#%"
 """For braille without a picture of its own: how many of the eight dots are set."""
 _SHADE = "  \u2591\u2591\u2592\u2592\u2593\u2593\u2588"
-_CP437 = frozenset(bytes(range(128, 256)).decode("cp437"))
+CONSOLE_FONT = frozenset(
+    bytes(range(128, 256)).decode("cp437")
+    + "\u263a\u263b\u2665\u2666\u2663\u2660\u2022\u25d8\u25cb\u25d9\u2642\u2640\u266a\u266b\u263c"
+    + "\u25ba\u25c4\u2195\u203c\u00b6\u00a7\u25ac\u21a8\u2191\u2193\u2192\u2190\u221f\u2194\u25b2\u25bc"
+)
+"""Code page 437, with the pictures it has for the first 32 codes."""
 
 
 class _Signs(dict[int, str]):
@@ -165,21 +170,22 @@ class _Signs(dict[int, str]):
             return sign
         if sign in SIGNS:
             return SIGNS[sign][self._column]
-        if self._column == 0 and sign in _CP437:
+        if self._column == 0 and sign in CONSOLE_FONT:
             return sign
         code = ord(sign)
         if 0x2800 <= code <= 0x28FF:
             return (_SHADE if self._column == 0 else _DENSITY)[(code - 0x2800).bit_count()]
         if 0x2500 <= code <= 0x257F:
             return "+"  # corners and crossings
-        kind = unicodedata.category(sign)
-        if kind in ("Mn", "Me", "Cf"):
-            return ""  # no cell of its own
-        wide = unicodedata.east_asian_width(sign) in "WF"
+        from rich.cells import get_character_cell_size  # the same measure that lays the screens out
+
+        cells = get_character_cell_size(sign)
+        if not cells:
+            return ""
         letters = unicodedata.normalize("NFKD", sign)
         if letters[0].isascii() and letters[0].isprintable() and not any(map(str.isalnum, letters[1:])):
-            return letters[0] + " " * wide  # an accent is lost, the name stays readable
-        return "??" if wide else "?"
+            return letters[0] + " " * (cells - 1)  # an accent is lost, the name stays readable
+        return "?" * cells
 
 
 _tables: dict[str, _Signs] = {}

@@ -5,7 +5,7 @@
     dark = true
 
     [colours]                   # #rrggbb, or a terminal colour such as ansi_red
-    alarm = "#ff5f5f"
+    alarm = "#ff8787"
 
     [styles]                    # bold, dim, italic, underline, reverse, strike, none; several in one string
     caution = "bold"

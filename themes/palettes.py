@@ -58,9 +58,9 @@ COLOURBLIND = whole(
         "blue for good, orange and yellow for trouble (after Okabe and Ito): told apart by any eye",
         colours={
             "background": "#101214", "panel": "#1a1d20", "cursor-away": "#25282c", "cursor": "#343a42",
-            "foreground": "#d6d9dd", "strong": "#f0f1f3", "cursor-text": "#f0f1f3", "muted": "#adb2b8", "head": "#adb2b8",
-            "alarm": "#ff8733", "caution": "#f0e442", "good": "#56b4e9", "info": "#dfa3c6", "key": "#9fc8e8",
-            "title": "#101214", "title-back": "#9fc8e8", "chip": "#101214", "chip-back": "#f0e442",
+            "foreground": "#cdd0d5", "strong": "#f0f1f3", "cursor-text": "#f0f1f3", "muted": "#adb2b8", "head": "#adb2b8",
+            "alarm": "#ff8330", "caution": "#f4e838", "good": "#56b4e9", "info": "#dfa3c6", "key": "#9fc8e8",
+            "title": "#101214", "title-back": "#9fc8e8", "chip": "#101214", "chip-back": "#f4e838",
             "rule": "#44484e", "scroll": "#44484e", "scroll-back": "#101214",
         },
         styles={"alarm": "bold underline"},

@@ -1,0 +1,1 @@
+"""Palettes, signs, and a person's own themes."""
