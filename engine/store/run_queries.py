@@ -22,6 +22,8 @@ FEW = 2_000
 OPEN_LOOK = 3_000
 """How many of the newest open runs are looked at for a step of that name."""
 TOTAL_CAP = 10_000
+COUNT_LOOK = 50_000
+"""Entries of the status index looked at to count a workflow's runs of some statuses."""
 SORTS = ("updated", "started", "workflow", "status")
 OPEN_STATUS = ("running", "waiting", "suspended", "compensating", "cancelling")
 
@@ -74,6 +76,7 @@ class RunQueries:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
+        self._counted = (0, 0)
 
     def page(self, *, status: str, workflow: str, text: str, sort: str, cursor: str, limit: int, now: float) -> RunPage:
         """One page. Raises ValueError for a sort, status or cursor that makes no sense."""
@@ -89,7 +92,7 @@ class RunQueries:
             return self._attention(cursor, limit, now)
         statuses = statuses_of(status)
         if text or order.endswith("started"):
-            rows, next_ = self._scan(_Ask(*self._filter(statuses, workflow), text, down), cursor, limit)
+            rows, next_ = self._scan(_Ask(statuses, workflow, text, down), cursor, limit)
             exact = next_ is None
             total = len(rows) if exact and not cursor else 0
             return RunPage(rows=tuple(map(summary, rows)), next=next_, total=total, total_exact=exact, as_of=now)
@@ -98,12 +101,12 @@ class RunQueries:
         else:
             rows = self._ranges(statuses, workflow, down, cursor, limit)
             next_ = str(rows[-1][14]) if len(rows) == limit else None
-        total, cap = self._total(statuses, workflow), FEW if workflow else TOTAL_CAP
+        total, exact = self._total(statuses, workflow)
         return RunPage(
             rows=tuple(map(summary, rows)),
             next=next_,
-            total=min(total, cap),
-            total_exact=total <= cap,
+            total=total,
+            total_exact=exact,
             as_of=now,
         )
 
@@ -124,7 +127,7 @@ class RunQueries:
         bound = _number(cursor)
         direction, compare = ("desc", "<") if down else ("asc", ">")
         if workflow and self._is_few("workflow = ?", [workflow]):
-            among, values = self._filter(statuses, workflow)
+            among, values = _filter(statuses, workflow)
             values.append((1 << 62 if down else 0) if bound is None else bound)
             return self._reading.all(
                 f"select {_COLUMNS} from runs r indexed by runs_workflow where {among} and +r.seq {compare} ? "
@@ -187,24 +190,39 @@ class RunQueries:
             rows=tuple(map(summary, rows)), next=next_, total=len(rows), total_exact=next_ is None, as_of=now
         )
 
-    def _filter(self, statuses: Sequence[str], workflow: str) -> tuple[str, list[Any]]:
-        parts: list[str] = []
-        parameters: list[Any] = []
-        if len(statuses) < len(RUN_STATUS):
-            parts.append(f"r.status in ({','.join('?' * len(statuses))})")
-            parameters.extend(statuses)
+    def _total(self, statuses: Sequence[str], workflow: str) -> tuple[int, bool]:
+        """How many there are, and whether that is all: nothing is counted for longer than a page takes."""
         if workflow:
-            parts.append("r.workflow = ?")
-            parameters.append(workflow)
-        return " and ".join(parts) or "1", parameters
+            if len(statuses) == len(RUN_STATUS) or self._is_few("workflow = ?", [workflow]):
+                where, parameters = _filter(statuses, workflow)
+                return self._capped(f"select 1 from runs r indexed by runs_workflow where {where}", parameters, FEW)
+            among, parameters = _filter(statuses, "")
+            looked = f"select workflow from runs r indexed by runs_status where {among} limit {COUNT_LOOK}"
+            row = self._reading.one(
+                f"select count(*), coalesce(sum(workflow = ?), 0) from ({looked})", [workflow, *parameters]
+            )
+            return min(int(row[1]), FEW), row[0] < COUNT_LOOK and row[1] <= FEW
+        if len(statuses) == len(RUN_STATUS):
+            return self._all(), True
+        where, parameters = _filter(statuses, "")
+        return self._capped(f"select 1 from runs r where {where}", parameters, TOTAL_CAP)
 
-    def _total(self, statuses: Sequence[str], workflow: str) -> int:
-        where, parameters = self._filter(statuses, workflow)
-        cap = TOTAL_CAP if not workflow else FEW
-        row = self._reading.one(
-            f"select count(*) from (select 1 from runs r where {where} limit {cap + 1})", parameters
-        )
-        return int(row[0])
+    def _capped(self, rows: str, parameters: Sequence[Any], cap: int) -> tuple[int, bool]:
+        row = self._reading.one(f"select count(*) from ({rows} limit {cap + 1})", parameters)
+        return min(int(row[0]), cap), row[0] <= cap
+
+    def _all(self) -> int:
+        """All runs: no run is ever taken out, so only those started since the last look are counted."""
+        upto, counted = self._counted
+        if not upto:  # by the smallest index; at a million runs a tenth of a second, once
+            row = self._reading.one("select (select coalesce(max(number), 0) from runs), (select count(*) from runs)")
+            self._counted = (int(row[0]), int(row[1]))
+            return self._counted[1]
+        newest = self._reading.one("select coalesce(max(number), 0) from runs")[0]
+        if newest > upto:
+            row = self._reading.one("select count(*) from runs where number > ? and number <= ?", (upto, newest))
+            self._counted = (newest, counted + int(row[0]))
+        return self._counted[1]
 
     def _scan(self, ask: _Ask, cursor: str, limit: int) -> tuple[list[Any], str | None]:
         """By start number. Few candidates are looked at one by one; else chunk after chunk until the page or the
@@ -212,8 +230,9 @@ class RunQueries:
         bound = _number(cursor)
         if bound is None:
             bound = (1 << 62) if ask.down else 0
-        if ask.parameters and self._is_few(ask.where, ask.parameters):
-            return self._few(ask, bound, limit)
+        index = self._few_by(ask)
+        if index:
+            return self._few(ask, index, bound, limit)
         found: list[Any] = []
         deadline = time.perf_counter() + BUDGET_S
         steps = self._steps(ask.text) if ask.text else []
@@ -222,7 +241,7 @@ class RunQueries:
             numbers, upto = self._candidates(ask, steps, bound, chunk)
             if numbers:
                 rows = self._reading.all(
-                    f"select {_COLUMNS} from runs r where r.number in ({','.join(map(str, numbers))}) and {ask.where} "
+                    f"select {_COLUMNS} from runs r not indexed where r.number in ({','.join(map(str, numbers))}) and {ask.where} "
                     f"order by r.number {ask.direction} limit {limit - len(found)}",
                     ask.parameters,
                 )
@@ -241,10 +260,17 @@ class RunQueries:
         )
         return int(row[0]) <= FEW
 
-    def _few(self, ask: _Ask, bound: int, limit: int) -> tuple[list[Any], str | None]:
+    def _few_by(self, ask: _Ask) -> str:
+        """The index that alone leaves few enough to look at one by one; empty when none does."""
+        if ask.workflow and self._is_few("r.workflow = ?", [ask.workflow]):
+            return "runs_workflow"
+        among, parameters = _filter(ask.statuses, "")
+        return "runs_status" if parameters and self._is_few(among, parameters) else ""
+
+    def _few(self, ask: _Ask, index: str, bound: int, limit: int) -> tuple[list[Any], str | None]:
         text = f"and {_LIKE}" if ask.text else ""
         rows = self._reading.all(
-            f"select {_COLUMNS} from runs r where {ask.where} {text} and +r.number {ask.compare} ? "
+            f"select {_COLUMNS} from runs r indexed by {index} where {ask.where} {text} and +r.number {ask.compare} ? "
             f"order by +r.number {ask.direction} limit {limit}",
             [*ask.parameters, *([ask.like] if ask.text else []), bound],
         )
@@ -309,10 +335,18 @@ class RunQueries:
 class _Ask(NamedTuple):
     """A filter and an order, ready for SQL."""
 
-    where: str
-    parameters: list[Any]
+    statuses: Sequence[str]
+    workflow: str
     text: str
     down: bool
+
+    @property
+    def where(self) -> str:
+        return _filter(self.statuses, self.workflow)[0]
+
+    @property
+    def parameters(self) -> list[Any]:
+        return _filter(self.statuses, self.workflow)[1]
 
     @property
     def like(self) -> str:
@@ -325,6 +359,18 @@ class _Ask(NamedTuple):
     @property
     def direction(self) -> str:
         return "desc" if self.down else "asc"
+
+
+def _filter(statuses: Sequence[str], workflow: str) -> tuple[str, list[Any]]:
+    parts: list[str] = []
+    parameters: list[Any] = []
+    if len(statuses) < len(RUN_STATUS):
+        parts.append(f"r.status in ({','.join('?' * len(statuses))})")
+        parameters.extend(statuses)
+    if workflow:
+        parts.append("r.workflow = ?")
+        parameters.append(workflow)
+    return " and ".join(parts) or "1", parameters
 
 
 def _number(cursor: str) -> int | None:
