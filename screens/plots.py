@@ -20,6 +20,8 @@ Line = list[Part]
 
 BLOCKS = " \u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 ASCII_BLOCKS = " .:-=+*#@"
+GUTTER = 6
+"""Cells left of a plot: its scale."""
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Bits of a braille cell by row and column."""
 
@@ -139,7 +141,7 @@ def plot(
 
     `limit` draws a dashed rule and names it at its right end; the axis always includes it.
     """
-    gutter = 6
+    gutter = GUTTER
     wide = max(4, cells - gutter)
     every = [value for curve in curves for part in (curve.values, curve.low, curve.high) for value in finite(part)]
     if not every:

@@ -16,12 +16,14 @@ from textual.containers import Container
 
 from engine.contract.common import CommandAnswer
 from engine.contract.rollouts import RobotUpdate, RolloutDetail
-from screens import acts, fields, figures, plots, rollout_plots, rollout_view
+from screens import acts, fields, figures, past, plots, rollout_plots, rollout_view
 from screens.acts import Act, Field, Level, Reason
-from screens.base import QScreen, Question, Target
+from screens.base import Question, Target
 from screens.confirm import Confirm
 from screens.layout import Line
 from screens.model import Delta, coarse
+from screens.past import Travels
+from screens.pictures import sites
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part, width
 from screens.widgets.rows import Cells
@@ -125,8 +127,8 @@ acts.register(
         "m",
         "plots",
         target="rollout",
-        help="Signals over time: canary, control and its bounds, E",
-        cli="qd rollouts show {id}",
+        help="Signals over time: canary, control and its bounds, E, verdicts",
+        cli="qd rollouts plot {id}",
         order=9,
     ),
     Act(
@@ -134,11 +136,19 @@ acts.register(
         "v",
         "variants",
         target="rollout",
-        help="Split by hardware variant",
-        cli="qd rollouts show {id}",
+        help="Map and split by hardware variant",
+        cli="qd rollouts map {id} --by variant",
         order=9,
     ),
-    Act("rollout.sites", "i", "sites", target="rollout", help="Split by site", cli="qd rollouts show {id}", order=10),
+    Act(
+        "rollout.sites",
+        "i",
+        "sites",
+        target="rollout",
+        help="Map: sites by stage, a sign for each robot; split by site",
+        cli="qd rollouts map {id}",
+        order=10,
+    ),
     Act(
         "rollout.gate",
         "e",
@@ -159,7 +169,7 @@ acts.register(
     ),
     Act(
         "rollout.next_stage",
-        "right_square_bracket",
+        "right_parenthesis",
         "stage on",
         target="rollout",
         help="Look at the next stage",
@@ -167,7 +177,7 @@ acts.register(
     ),
     Act(
         "rollout.last_stage",
-        "left_square_bracket",
+        "left_parenthesis",
         "stage back",
         target="rollout",
         help="Look at the stage before",
@@ -197,7 +207,7 @@ ROBOT_COLUMNS = (
 )
 
 
-class RolloutScreen(QScreen):
+class RolloutScreen(Travels):
     NAME = "rollout"
     TITLE_WORD = "Rollout"
     ACTS = (
@@ -216,7 +226,11 @@ class RolloutScreen(QScreen):
         "rollout.run",
         "rollout.next_stage",
         "rollout.last_stage",
+        *past.ACTS,
     )
+    KIND = "rollout"
+    SHAPE = RolloutDetail
+    READING = frozenset(ACTS[ACTS.index("rollout.robots") :])
     AUTO_FOCUS = "#facts"
     CSS = """
     RolloutScreen #rollout { layout: vertical; height: 1fr; width: 1fr; }
@@ -255,11 +269,20 @@ class RolloutScreen(QScreen):
     def on_mount(self) -> None:
         self.refetch()
 
+    @property
+    def past_id(self) -> str:
+        return self.rollout
+
     def refetch(self) -> None:
         self._asked_at, self._again = monotonic(), False
-        self.ask(lambda: self.client.rollout(self.rollout), self._got)
+        if not self.in_past():
+            self.ask(lambda: self.client.rollout(self.rollout), self._got)
 
     def _got(self, detail: RolloutDetail) -> None:
+        if not self.in_past():
+            self.show_detail(detail)
+
+    def show_detail(self, detail: RolloutDetail) -> None:
         self.detail = detail
         self._show()
 
@@ -297,14 +320,16 @@ class RolloutScreen(QScreen):
                 [[("Loading the rollout \u2026" if self.trouble is None else "Esc goes back to the list.", "muted")]]
             )
             return
-        now = self.model.now()
+        now = self.clock()
         cells = 80 if wide else self.size.width - 3
         if robots:
             self.query_one("#robots", LineTable).merge(_robot_rows(detail, now))
         elif self.view == "why":
             page.show([rollout_view.title(detail, now, cells), [""], *rollout_view.why(detail, now, cells)])
         elif self.view in ("site", "variant"):
-            page.show([rollout_view.title(detail, now, cells), [""], *rollout_view.split(detail, self.view, cells)])
+            drawn = sites.lines(detail, cells, by=self.view, chosen=self.stage)
+            table = rollout_view.split(detail, self.view, cells)
+            page.show([rollout_view.title(detail, now, cells), [""], *drawn, [""], *table])
         elif self.view == "plots":
             head = [rollout_view.title(detail, now, cells)]
             room = max(30, self.size.height - 5)
@@ -335,7 +360,7 @@ class RolloutScreen(QScreen):
     def verdict(self) -> list[Part]:
         if self.detail is None:
             return [("Loading the rollout \u2026", "muted")]
-        return rollout_view.sentence(self.detail, self.model.now())
+        return rollout_view.sentence(self.detail, self.clock())
 
     # -- acting -------------------------------------------------------------------------------------------------
 

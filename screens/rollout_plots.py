@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from engine.contract.rollouts import RolloutDetail, Series
 from screens import figures, layout, plots
 from screens.layout import Line
+from screens.pictures.lanes import joined
 from screens.rollout_view import E_ALARM, policy_number
+
+VERDICT_SIGNS = {
+    "PASS": ("\u2713", "good"),
+    "FAIL": ("\u2717", "alarm"),
+    "INCONCLUSIVE": ("?", "caution"),
+}
+ASCII_SIGNS = {"\u2713": "+", "\u2717": "x"}
 
 
 def plot_lines(detail: RolloutDetail, now: float, cells: int, rows: int, *, ascii: bool = False) -> list[Line]:
@@ -27,9 +35,53 @@ def plot_lines(detail: RolloutDetail, now: float, cells: int, rows: int, *, asci
     lines: list[Line] = []
     for index, series in enumerate(shown):
         lines += _plot(series, now, cells, rows=each, ascii=ascii)
+        marks = verdict_marks(detail, series, cells, ascii=ascii) if rows >= 10 else []
+        lines += marks
         if index == 0 and with_e and rows >= 12:
             lines += _e_plot(series, alarm, now, cells, rows=each, ascii=ascii)
+            lines += marks
     return lines
+
+
+def verdict_marks(detail: RolloutDetail, series: Series, cells: int, *, ascii: bool = False) -> list[Line]:
+    """When a verdict was given, and which, under the plot it was given on; the stage where there is room to name it.
+
+    Of several in one cell the last stands. What was judged before or after the plot's time stands at its edge.
+    """
+    if not detail.verdicts or len(series.points) < 2:
+        return []
+    first, last = series.points[0].t, series.points[-1].t
+    if last <= first:
+        return []
+    wide = max(4, cells - plots.GUTTER)
+    found: dict[int, tuple[str, str, str]] = {}
+    before = ""
+    for one in sorted(detail.verdicts, key=lambda verdict: verdict.at):
+        if one.word == "PENDING":
+            continue
+        place = max(0, min(wide - 1, int((one.at - first) / (last - first) * wide)))
+        word, tone = VERDICT_SIGNS.get(one.word, (".", "muted"))
+        word = ASCII_SIGNS.get(word, word) if ascii else word
+        if before != f"{one.stage} {one.word}" or place not in found:
+            said = f"{one.stage} {one.word.lower()}" if before != f"{one.stage} {one.word}" else ""
+            found[place] = (word, tone, said or found.get(place, ("", "", ""))[2])
+        before = f"{one.stage} {one.word}"
+    line: list[tuple[str, str]] = [(" ", "")] * wide
+    places = sorted(found)
+    for n, place in enumerate(places):
+        sign, tone, said = found[place]
+        line[place] = (sign, tone)
+        end = places[n + 1] if n + 1 < len(places) else wide
+        start = places[n - 1] + 2 if n else 0
+        if said and place + 1 + len(said) < end:
+            at = place + 1
+        elif said and place - len(said) >= start:  # no room behind it: named before it
+            at = place - len(said)
+        else:
+            continue
+        for x, character in enumerate(said, start=at):
+            line[x] = (character, tone)
+    return [[("judge ", "muted"), *joined(line)]]
 
 
 def trend(detail: RolloutDetail, cells: int, *, ascii: bool = False) -> list[Line]:

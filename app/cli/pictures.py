@@ -17,8 +17,9 @@ from typing import Any
 import click
 
 from app import plain
-from app.cli.session import Session, options, part
+from app.cli.session import REFUSED, Session, end, options, part
 from engine.contract.common import View
+from engine.contract.rollouts import RolloutDetail, RolloutPage
 from engine.contract.runs import EventPage, EventView, RunDetail
 from themes import glyphs
 
@@ -98,6 +99,57 @@ def timeline(session: Session, *, run: str, first: str, last: str, width: int | 
         return text(gantt.lines(detail, now, cells(width), window=window, events=_events(session, run)))
 
     session.show(Timeline(run=detail, first=begin, last=end), drawn)
+
+
+@click.command("map")
+@click.argument("rollout", default="")
+@click.option("--by", type=click.Choice(["site", "variant"]), default="site", show_default=True)
+@WIDTH
+@options
+def sites(session: Session, *, rollout: str, by: str, width: int | None) -> None:
+    """A rollout's robots by site and stage, a sign for each. Without a ROLLOUT the newest."""
+    detail = _rollout(session, rollout)
+
+    def drawn() -> str:
+        from screens.pictures import sites as picture
+        from screens.rollout_view import title
+
+        room = cells(width)
+        return text([title(detail, session.now(), room), "", *picture.lines(detail, room, by=by)])
+
+    session.show(detail, drawn)
+
+
+@click.command()
+@click.argument("rollout", default="")
+@click.option(
+    "--height", type=click.IntRange(8, 200), default=40, show_default=True, help="Lines, all signals together."
+)
+@WIDTH
+@options
+def plot(session: Session, *, rollout: str, height: int, width: int | None) -> None:
+    """A rollout's signals over time: canary, control and its band, E, and the verdicts. Without a ROLLOUT the newest."""
+    detail = _rollout(session, rollout)
+
+    def drawn() -> str:
+        from screens import rollout_plots
+        from screens.rollout_view import title
+
+        glyphs.settle(os.environ)
+        now, room = session.now(), cells(width)
+        lines = rollout_plots.plot_lines(detail, now, room, height, ascii=not glyphs.braille())
+        return text([title(detail, now, room), "", *lines])
+
+    session.show(detail, drawn)
+
+
+def _rollout(session: Session, rollout: str) -> RolloutDetail:
+    if not rollout:
+        newest = session.get("/v1/rollouts", RolloutPage, limit=1).rows
+        if not newest:
+            end("no rollout yet: qd rollouts start", REFUSED)
+        rollout = newest[0].id
+    return session.get(f"/v1/rollouts/{part(rollout)}", RolloutDetail)
 
 
 class Timeline(View, frozen=True, kw_only=True):

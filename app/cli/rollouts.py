@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from app import plain
+from app.cli import pictures
 from app.cli.session import DRY_RUN, ONCE, Session, inputs, options, part, risky
 from engine.contract.common import CommandAnswer, Json
 from engine.contract.rollouts import Counts, RolloutDetail, RolloutPage
@@ -15,6 +16,10 @@ from engine.contract.rollouts import Counts, RolloutDetail, RolloutPage
 @click.group()
 def rollouts() -> None:
     """Staged rollouts: list, show, start, pause, promote, roll back."""
+
+
+rollouts.add_command(pictures.sites)
+rollouts.add_command(pictures.plot)
 
 
 @rollouts.command("ls")

@@ -186,7 +186,7 @@ def _ways(one: Picture, node: GraphNode, here: set[str], below: str, zoom: int) 
         if edge.target == below and (not edge.label or (single and edge.weight == TAKEN)):
             continue  # straight on: the rows stand together
         if edge.target == below:
-            out.append(_Row(node, key, edge, [(edge.label, "" if edge.weight != GONE else "muted"), _fate(edge)]))
+            out.append(_Row(node, key, edge, _said(edge)))
         elif edge.target in here:
             if zoom == 0 and edge.weight != TAKEN and not live:
                 continue
@@ -242,8 +242,15 @@ def _lead(one: Picture, drawn: Lanes, n: int, row: _Row) -> list[Part]:
 def _way_words(row: _Row) -> list[Part]:
     if row.edge is None or row.words:
         return row.words
-    label = row.edge.label or ONWARD.get(row.node.kind, "then")
-    return [(label, "muted") if row.edge.weight == GONE else label, _fate(row.edge)]
+    return _said(row.edge, ONWARD.get(row.node.kind, "then"))
+
+
+def _said(edge: Edge, onward: str = "") -> list[Part]:
+    """A way's label, and whether it was taken. A way for when things go wrong has a colour once it was taken."""
+    if edge.weight == GONE:
+        return [(edge.label or onward, "muted"), _fate(edge)]
+    bad = edge.weight == TAKEN and not edge.plain
+    return [(edge.label or onward, "caution") if bad else edge.label or onward, _fate(edge)]
 
 
 def _step_cells(one: Picture, node: GraphNode, lead: list[Part]) -> Cells:

@@ -10,9 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.contract.common import ActorView
+from engine.contract.rollouts import (
+    Counts,
+    RobotUpdate,
+    RolloutDetail,
+    RolloutSummary,
+    Series,
+    SeriesPoint,
+    StageView,
+    Verdict,
+)
 from engine.contract.runs import EventView, RunDetail
-from screens import run_views
-from screens.pictures import gantt, graph, lanes
+from screens import rollout_plots, run_views
+from screens.pictures import gantt, graph, lanes, sites
 from screens.pictures.lanes import GONE, OPEN, TAKEN, Lanes, Way
 from screens.widgets.parts import plain, width
 from screens.widgets.rows import Wide
@@ -219,6 +229,85 @@ def test_the_timeline_keeps_to_its_cells(cells: int) -> None:
     page = gantt.lines(one, 1000, cells)
     assert all(width(line) <= cells for line in page[:-1])
     assert plain(gantt.lines(detail(), 1000, cells)[0]) == "No step has begun."
+
+
+# -- rollouts ------------------------------------------------------------------------------------------------------
+
+
+def rollout(*robots: RobotUpdate, stages: tuple[str, ...] = ("lab", "all"), **more: Any) -> RolloutDetail:
+    head = RolloutSummary(
+        id="run-1",
+        run="run-1",
+        artifact="a",
+        version="2",
+        previous="1",
+        cohort="all",
+        robots=len(robots),
+        state="running",
+        stage=stages[0],
+        stage_index=0,
+        stages=stages,
+        verdict="",
+        sentence="",
+        counts=Counts(),
+        started_at=0,
+        updated_at=0,
+    )
+    views = tuple(
+        StageView(name=name, index=n, size=1, state="pending", targets_digest="") for n, name in enumerate(stages)
+    )
+    return RolloutDetail(rollout=head, targets_digest="", stages=views, robots=robots, **more)
+
+
+def robot(name: str, state: str, site: str = "HAM2", stage: str = "lab") -> RobotUpdate:
+    return RobotUpdate(
+        robot=name, stage=stage, state=state, from_version="1", to_version="2", reported="1", site=site, variant="v"
+    )
+
+
+def test_a_site_where_it_hurts_stands_first_and_shows_each_robot() -> None:
+    page = [
+        plain(line)
+        for line in sites.lines(
+            rollout(
+                robot("a", "healthy", "AUS3"),
+                robot("b", "failed", "HAM2"),
+                robot("c", "healthy", "HAM2"),
+                robot("d", "planned", "HAM2", "all"),
+            ),
+            80,
+        )
+    ]
+    assert page[1].startswith("HAM2") and "\u2717\u25cf" in page[1] and page[1].rstrip().endswith("\u00b7")
+    assert page[2].startswith("AUS3") and "\u2717 failed 1" in page[-1]
+
+
+@given(st.lists(st.tuples(st.sampled_from([*sites.SIGNS, "new_state"]), st.integers(0, 9)), min_size=1, max_size=300))
+def test_the_map_counts_every_robot_and_keeps_to_its_cells(found: list[tuple[str, int]]) -> None:
+    one = rollout(*[robot(f"r{n}", state, f"S{site}") for n, (state, site) in enumerate(found)])
+    page = sites.lines(one, 70)
+    assert all(width(line) <= 70 for line in page)
+    totals = [int(plain(line).split()[1]) for line in page[1 : page.index([""])]]
+    assert sum(totals) == len(found)
+
+
+def test_a_cell_for_several_robots_shows_the_worst_of_them() -> None:
+    robots = [robot(f"r{n:03}", "healthy") for n in range(300)]
+    page = [plain(line) for line in sites.lines(rollout(*robots, robot("x", "failed")), 60)]
+    assert "\u2717" in page[1] and "a cell stands for" in page[-1] + page[-2]
+    assert "not frozen" in plain(sites.lines(rollout(), 60)[0])
+
+
+def test_verdicts_stand_under_the_plot_when_they_were_given() -> None:
+    series = Series(name="x", unit="", points=tuple(SeriesPoint(t=float(t), canary=1.0, control=1.0) for t in (0, 100)))
+    verdicts = (
+        Verdict(word="INCONCLUSIVE", sentence="", stage="lab", at=10.0),
+        Verdict(word="FAIL", sentence="", stage="lab", at=99.0),
+    )
+    line = plain(rollout_plots.verdict_marks(rollout(verdicts=verdicts), series, 66)[0])
+    assert line[6 + 6] == "?" and "lab inconclusive" in line and line.rstrip().endswith("lab fail\u2717")
+    assert width(line) <= 66
+    assert rollout_plots.verdict_marks(rollout(), series, 66) == []
 
 
 def _kind(one: Any, kind: str) -> Any:
