@@ -12,11 +12,12 @@ from textual.containers import Container
 
 from engine.contract.cases import CaseQueue
 from engine.contract.client import Refused
+from engine.contract.common import CommandAnswer
 from engine.contract.fleet import CohortView, RobotPage, RobotRow
 from engine.contract.gateways import GatewayPage
 from engine.contract.robots import RobotRecord
 from screens import acts, figures, fleet_view, gateways_view
-from screens.acts import Act, Reason
+from screens.acts import Act, Level, Reason
 from screens.base import QScreen, Target
 from screens.model import Delta
 from screens.widgets.line_table import Column, LineTable
@@ -52,6 +53,17 @@ acts.register(
         target="robot",
         help="The rollout this robot is in",
         cli="qd rollouts show ID",
+        order=3,
+    ),
+    Act(
+        "fleet.hold",
+        "H",
+        "hold",
+        target="robot",
+        level=Level.SAFE,
+        command="hold.place",
+        help="At once: it stays exactly as it is, out of dispatch and of every rollout, until two people release it",
+        cli="qd incidents hold {id} --reason WHY",
         order=3,
     ),
     Act(
@@ -108,7 +120,7 @@ COHORTS = (
 class FleetScreen(QScreen):
     NAME = "fleet"
     TITLE_WORD = "Fleet"
-    ACTS = ("fleet.open", "fleet.cohorts", "fleet.rollout", "fleet.odd", "fleet.file", "fleet.gateways")
+    ACTS = ("fleet.open", "fleet.cohorts", "fleet.rollout", "fleet.hold", "fleet.odd", "fleet.file", "fleet.gateways")
     ROOT = True
     AUTO_FOCUS = "#robots"
     CSS = """
@@ -289,7 +301,25 @@ class FleetScreen(QScreen):
             return Reason("nothing is selected")
         if act.name == "fleet.rollout" and not self._rollout_of():
             return Reason("it is in no rollout")
+        if act.name == "fleet.hold":
+            return self._why_no_hold()
         return None
+
+    def _why_no_hold(self) -> Reason | None:
+        target = self.target()
+        if target is None or target.kind != "robot":
+            return Reason("a hold is about one robot", "o goes back to the robots")
+        held = self._robots[target.id].hold if target.id in self._robots else ""
+        return Reason(f"it is on hold already: {held}", "two people release it") if held else None
+
+    def args_for(self, act: Act) -> dict[str, object]:
+        target = self.target()
+        if act.name != "fleet.hold" or target is None:
+            return {}
+        return {"robot": target.id, "reason": "held by key from the fleet screen"}
+
+    def done(self, act: Act, answer: CommandAnswer) -> None:
+        self.refetch()
 
     def _rollout_of(self) -> str:
         target = self.target()

@@ -58,6 +58,9 @@ acts.register(
     ),
 )  # fmt: skip
 
+AT_ONCE = Act("incident.hold_at_once", "", "hold", target="robot", level=Level.SAFE, command="hold.place")
+"""What `incident.hold` sends when there is nothing to choose; no key of its own."""
+
 ON_LIST = ("incident.contain", "incident.take", "incident.update")
 ON_ONE = (
     "incident.contain", "incident.take", "incident.execute", "incident.rescope", "incident.hold", "incident.update", "incident.clock",
