@@ -27,6 +27,7 @@ class ListOverlay(ModalScreen[None], inherit_bindings=False):
     """A short list over a screen, with the keys that work in it on its last line."""
 
     AUTO_FOCUS = "LineTable"
+    SCOPED_CSS = False
     KEYS: tuple[tuple[str, str], ...] = (("Enter", "takes it"), ("Esc", "leaves"))
     HEADS: tuple[Column, ...] = (Column("", 30, grow=1),)
     CSS = """

@@ -18,6 +18,7 @@ from textual.geometry import Offset, Region, Size
 from textual.message import Message
 from textual.strip import Strip
 
+from screens.query import narrowing
 from screens.widgets.columns import Column, only_time_passed
 from screens.widgets.parts import Parts, plain, width, wrap
 from screens.widgets.rows import Cells, Matches, Source, Wide
@@ -27,6 +28,9 @@ __all__ = ["Column", "LineTable"]
 
 QUIET_S = 10.0
 """A list that nobody touched for this long takes new rows in by itself; the cursor stays on its key."""
+
+
+NONE_FIT = "Nothing here fits the filter. Esc clears it."
 
 
 class LineTable(ShapedTable, can_focus=True):
@@ -179,8 +183,8 @@ class LineTable(ShapedTable, can_focus=True):
         self.post_message(self.Ordered(self, sort))
 
     def narrow(self, text: str, matches: Matches | None = None) -> None:
-        """Show only rows that contain `text`, or those of which `matches` says so."""
-        self.rows.narrow(text, matches)
+        """Show only rows that fit the filter `text` (`screens.query`), or those of which `matches` says so."""
+        self.rows.narrow(text, matches or narrowing(text, self.rows.titles))
         self.reload()
 
     def reload(self) -> None:
@@ -270,12 +274,6 @@ class LineTable(ShapedTable, can_focus=True):
                     self._glow(key, column)
                 self.refresh(Region(x, y, size, 1))
 
-    def cells_of(self, column: int) -> int:
-        """Cells a column has now; 0 while there is no room for it."""
-        if not self._spans and self.columns:
-            self._lay_out()
-        return next((size for shown, _, size in self._spans if shown == column), 0)
-
     @property
     def _page(self) -> int:
         return max(1, self.size.height - self.head)
@@ -309,7 +307,8 @@ class LineTable(ShapedTable, can_focus=True):
             return self._head_line(cells_wide)
         place = y - self.head + self.scroll_offset.y
         if not len(self.source):
-            said = wrap([(plain(self.empty), "muted")], max(1, cells_wide - 2))
+            none_fit = self.source is self.rows and self.rows.filter and self.rows.total
+            said = wrap([(NONE_FIT if none_fit else plain(self.empty), "muted")], max(1, cells_wide - 2))
             return self.paint([" ", *said[y - self.head]] if y - self.head < len(said) else "", cells_wide, base)
         if place >= len(self.source):
             return Strip.blank(cells_wide, base)

@@ -144,7 +144,9 @@ class ShapedTable(ScrollView, Toned):
 
     def _title(self, column: Column) -> str:
         """Its title; the column a person ordered by says which way."""
-        return f"{column.title} {'v' if self.shape.down else '^'}" if column.title == self.shape.sort else column.title
+        if not column.title or column.title != self.shape.sort:
+            return column.title
+        return f"{column.title} {'v' if self.shape.down else '^'}"
 
     def _glow(self, key: str, column: int) -> None:
         """The cell is shown as changed for a moment. No timer runs while nothing glows."""
