@@ -10,11 +10,15 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from enum import Enum
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from engine.contract.gates import GateSummary
 from engine.contract.rollouts import RolloutSummary
 from engine.contract.runs import RunSummary
 from engine.contract.system import Changes, EngineStatus, FeedLine, Me, WatchSnapshot
+
+if TYPE_CHECKING:
+    from engine.contract.oncall import OnCallView
 
 RUNS_HELD = 20_000
 FEED_HELD = 500
@@ -74,6 +78,8 @@ class Model:
     rollouts: dict[str, RolloutSummary] = field(default_factory=dict)
     feed: deque[FeedLine] = field(default_factory=lambda: deque(maxlen=FEED_HELD))
     counts: dict[str, int] = field(default_factory=dict)
+    oncall: OnCallView | None = None
+    """Who is on duty, what is offered to me, what I watch: as last asked."""
     version: int = 0
     heard_at: float = 0.0
     """Monotonic time of the last word from the engine (heartbeats count)."""
@@ -162,6 +168,10 @@ class Model:
 
     def set_link(self, link: Link, reason: str = "", retry_at: float = 0.0) -> None:
         self.link, self.link_reason, self.retry_at = link, reason, retry_at
+        self._note(Delta(status=True))
+
+    def set_oncall(self, view: OnCallView) -> None:
+        self.oncall = view
         self._note(Delta(status=True))
 
     def _note(self, delta: Delta) -> Delta:
