@@ -28,6 +28,7 @@ from textual.binding import Binding  # noqa: E402
 from textual.screen import Screen  # noqa: E402
 
 import themes  # noqa: E402
+from app.alerting import Alerted  # noqa: E402
 from app.frames import CroppedUpdate  # noqa: E402
 from app.lending import Lending  # noqa: E402
 from app.looks import Looks  # noqa: E402
@@ -52,7 +53,7 @@ LAG_S = 3.0
 """Behind by more than this, the feed is joined again at its head (an SSH channel hides megabytes of old news)."""
 
 
-class Console(Reading, Lending, Looks, Travel, inherit_bindings=False):
+class Console(Alerted, Reading, Lending, Looks, Travel, inherit_bindings=False):
     CSS_PATH = [Path(sheet) for sheet in themes.SHEETS]
     ENABLE_COMMAND_PALETTE = False
     TITLE = "Quarterdeck"
@@ -111,11 +112,13 @@ class Console(Reading, Lending, Looks, Travel, inherit_bindings=False):
         if not self.is_headless:
             self.set_interval(1.0, self._check_terminal)
         self.call_after_refresh(_collect_seldom)
+        self.call_after_refresh(self.ask_oncall)
         self._listener = asyncio.create_task(self._listen(), name="listener")
         if self._start:
             self.call_after_refresh(self.run_line, self._start)
 
     async def on_unmount(self) -> None:
+        self.hush()
         self._keep_drafts()
         self._listener.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -235,6 +238,7 @@ class Console(Reading, Lending, Looks, Travel, inherit_bindings=False):
             pending, self._pending = self._pending, []
             for changes in pending:
                 self.model.apply(changes)
+            self.hear(pending)
             self._shout()
 
     def _shout(self, *, relinked: bool = False) -> None:
@@ -317,6 +321,7 @@ class Console(Reading, Lending, Looks, Travel, inherit_bindings=False):
 
     def before_key(self) -> None:
         """A notice has been seen when the next key comes."""
+        self.looked()
         if isinstance(self.screen, QScreen):
             self.screen.unsay()
 
