@@ -68,7 +68,11 @@ class Operator:
         """What the confirmation asks for, read off the screen; with `wrong`, that is tried first and refused."""
         import re
 
-        seen = self.sees(PHRASE)
+        try:
+            seen = self.sees(PHRASE, 60)  # the engine weighs it first, on a machine that may be busy
+        except AssertionError as error:
+            self.press("N")  # what the key was answered has left the screen by now; it is kept
+            raise AssertionError(f"{error}\nnotices:\n{self.sees('(?i)notice')}") from error
         found = re.search(PHRASE, seen)
         assert found is not None
         if wrong:
