@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import json
 import os
 import select
 import signal
@@ -18,7 +17,8 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app import crash, drafts, terminal
+from app import crash, terminal
+from app import settings as stored
 
 terminal.prepare()
 
@@ -29,11 +29,12 @@ from textual.screen import Screen  # noqa: E402
 
 import themes  # noqa: E402
 from app.alerting import Alerted  # noqa: E402
+from app.drafts import Drafting  # noqa: E402
 from app.frames import CroppedUpdate  # noqa: E402
 from app.lending import Lending  # noqa: E402
 from app.looks import Looks  # noqa: E402
 from app.manual import Reading  # noqa: E402
-from app.travel import Travel  # noqa: E402
+from app.prompting import Prompting  # noqa: E402
 from engine.contract.client import EngineUnreachable, Refused  # noqa: E402
 from screens import acts  # noqa: E402
 from screens.acts import Act  # noqa: E402
@@ -53,7 +54,7 @@ LAG_S = 3.0
 """Behind by more than this, the feed is joined again at its head (an SSH channel hides megabytes of old news)."""
 
 
-class Console(Alerted, Reading, Lending, Looks, Travel, inherit_bindings=False):
+class Console(Alerted, Drafting, Reading, Lending, Looks, Prompting, inherit_bindings=False):
     CSS_PATH = [Path(sheet) for sheet in themes.SHEETS]
     ENABLE_COMMAND_PALETTE = False
     TITLE = "Quarterdeck"
@@ -77,8 +78,7 @@ class Console(Alerted, Reading, Lending, Looks, Travel, inherit_bindings=False):
             self.model.load(first)
         self._first = first
         self._settings_path = settings
-        self._drafts_read = False
-        self._settings = _read_settings(settings)
+        self._settings = stored.read(settings)
         self._crashes = crashes
         self._start = start
         self._pending: list[Changes] = []
@@ -305,44 +305,11 @@ class Console(Alerted, Reading, Lending, Looks, Travel, inherit_bindings=False):
             self._interrupted_at = now
             self.tell("^C once more leaves; the engine goes on either way", seconds=2.0)
 
-    def ask_form(self, form: Any) -> None:
-        """A form on top of where we are, with what was typed into it before."""
-        if not self._drafts_read:
-            self._drafts_read = True
-            drafts.restore(self._settings_path)
-        self.push_screen(form)
-
-    def _keep_drafts(self) -> None:
-        """Only what was read before is written again: a console that opened no form touches nobody's drafts."""
-        if self._drafts_read:
-            drafts.keep(self._settings_path)
-
-    # -- the prompt ---------------------------------------------------------------------------------------------
-
     def before_key(self) -> None:
         """A notice has been seen when the next key comes."""
         self.looked()
         if isinstance(self.screen, QScreen):
             self.screen.unsay()
-
-    def on_prompt_entered(self, message: Any) -> None:
-        screen = self.front()
-        screen.close_prompt()
-        if message.kind == "/":
-            screen.set_filter(message.text)
-        elif message.text:
-            self.run_line(message.text)
-        self.release_keys()
-
-    def on_prompt_typed(self, message: Any) -> None:
-        self.front().set_filter(message.text)
-
-    def on_prompt_left(self, message: Any) -> None:
-        screen = self.front()
-        if screen.prompt_kind == "/":
-            screen.set_filter("")
-        screen.close_prompt()
-        self.release_keys()
 
     # -- telling, copying, themes -------------------------------------------------------------------------------
 
@@ -366,7 +333,7 @@ class Console(Alerted, Reading, Lending, Looks, Travel, inherit_bindings=False):
 
     def keep(self, name: str, value: Any) -> None:
         self._settings[name] = value
-        _write_settings(self._settings_path, self._settings)
+        stored.write(self._settings_path, self._settings)
 
 
 def _collect_seldom() -> None:
@@ -374,24 +341,3 @@ def _collect_seldom() -> None:
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     gc.enable()
-
-
-def _read_settings(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _write_settings(path: Path | None, settings: dict[str, Any]) -> None:
-    """Settings are a convenience: a read-only home loses them, nothing else."""
-    if path is None:
-        return
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps(settings, indent=1), encoding="utf-8")
-        os.replace(fresh, path)

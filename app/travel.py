@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from textual import events
 
-import themes
 from app.keys import OrderedKeys
 from screens import acts, jump
 from screens.acts import Level
@@ -277,12 +276,6 @@ class Travel(OrderedKeys, inherit_bindings=False):
             run(wish.rest)
         else:
             self.perform(acts.act(f"console.{wish.noun}"))
-
-    def suggest(self, line: str) -> str:
-        noun = line.split(" ", 1)[0]
-        held: dict[str, Any] = {"run": self.model.runs, "gate": self.model.gates, "rollout": self.model.rollouts}
-        people = self.model.me.people if self.model.me is not None else ()
-        return jump.suggest(line, themes.NAMES, held.get(noun, ()), people)
 
     def line_back(self, rest: str) -> None:
         self.step(-1)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from textual.app import ComposeResult
 from textual.message import Message
 from textual.screen import Screen
-from textual.widget import Widget
 
 from engine.contract.client import EngineUnreachable, Refused
 from engine.contract.common import CommandAnswer, Problem
 from screens import acts, chrome
 from screens.acts import EVERYWHERE, REGISTRY, Act, Reason
+from screens.filtering import Filtering
 from screens.marking import TableActs
 from screens.model import Delta, Link, Model
 from screens.sending import Question, Sending, Target
@@ -27,6 +27,7 @@ from screens.widgets.parts import Part, fit, width, wrap
 
 if TYPE_CHECKING:
     from engine.contract.client import Client
+    from screens.widgets.prompt import Prompt
 
 T = TypeVar("T")
 __all__ = ["ModelChanged", "QScreen", "Question", "Target"]
@@ -40,7 +41,7 @@ class ModelChanged(Message, bubble=False):
         return isinstance(message, ModelChanged)
 
 
-class QScreen(TableActs, Sending, Screen[Any], inherit_bindings=False):
+class QScreen(TableActs, Filtering, Sending, Screen[Any], inherit_bindings=False):
     """Base of all screens. Subclasses set `NAME`, `TITLE_WORD`, `ACTS`, and override what they need of the hooks below."""
 
     NAME: ClassVar[str] = ""
@@ -64,7 +65,7 @@ class QScreen(TableActs, Sending, Screen[Any], inherit_bindings=False):
         self._seen = -1
         self._notice: list[Part] | None = None
         self._notice_timer: Any = None
-        self._prompt: Widget | None = None
+        self._prompt: Prompt | None = None
         self.place: tuple[str, str] = (self.NAME, "") if self.ROOT else ("", "")
         """Noun and id, as `:noun id` has them; empty for a view of something else."""
         self.count = 0
@@ -122,12 +123,6 @@ class QScreen(TableActs, Sending, Screen[Any], inherit_bindings=False):
 
     def refetch(self) -> None:
         """Ask the engine again for what this screen fetched. Called when the link is back, and by ctrl+r."""
-
-    def filtered(self, text: str) -> None:
-        """The filter changed. Default: the first table shows only rows with these words."""
-        for table in self.query(LineTable):
-            table.narrow(text)
-            break
 
     def failed(self, problem: Problem) -> None:
         """Something this screen asked for was refused or not answered."""
@@ -390,7 +385,7 @@ class QScreen(TableActs, Sending, Screen[Any], inherit_bindings=False):
 
         if self._prompt is None:
             self.console.hold_keys()  # what is typed now is meant for the prompt
-            self._prompt = Prompt(kind, text, suggest=self.console.suggest)
+            self._prompt = Prompt(kind, text, suggest=self.console.suggest, past=self.console.past(kind))
             self.mount(self._prompt, before="#bar")
             self.query_one("#bar").display = False
 
@@ -413,11 +408,10 @@ class QScreen(TableActs, Sending, Screen[Any], inherit_bindings=False):
                 table.focus()
                 return
 
-    def set_filter(self, text: str) -> None:
-        if text != self.filter:
-            self.filter = text
-            self.filtered(text)
-            self.refresh_chrome()
+    def prompt_says(self, wrong: str) -> None:
+        """What is wrong with what stands in the prompt."""
+        if self._prompt is not None:
+            self._prompt.says(wrong)
 
     def bar_acts(self) -> Iterable[Act]:
         """Acts for the action bar, in order."""

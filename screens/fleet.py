@@ -391,7 +391,8 @@ class FleetScreen(QScreen):
         self._opened = ""
         self.table.narrow(text)
         self._show()
-        self.table.focus()
+        if not self.prompt_kind:
+            self.table.focus()
 
     def act_console_back(self) -> None:
         if self._opened:

@@ -23,11 +23,32 @@ SHORT = {
     "x": "q",
     "themes": "theme",
     "messages": "notices",
+    "views": "view",
     "?": "help",
     "man": "manual",
     "h": "help",
 }
-OTHERS = ("theme", "as", "help", "manual", "marks", "back", "forward", "notices", "refresh", "q")
+OTHERS = (
+    "theme",
+    "as",
+    "help",
+    "manual",
+    "marks",
+    "back",
+    "forward",
+    "view",
+    "save",
+    "forget",
+    "hints",
+    "notices",
+    "refresh",
+    "q",
+)
+NEED = {
+    "as": "the name of a person of the sandbox",
+    "save": "a name for how this list looks now, like :save late",
+    "forget": "the name of a view",
+}
 WORDS = (*LISTS, *ONES, *OTHERS)
 
 
@@ -59,21 +80,20 @@ def parse(line: str) -> Jump | Unknown:
         return Unknown(f"no command is called {words[0]!r}{hint}")
     if noun in ONES and not rest:
         return Unknown(f":{noun} needs an id, like :{noun} {ONE[noun].example}")
-    if noun == "as" and not rest:
-        return Unknown(":as needs the name of a person of the sandbox")
+    if noun in NEED and not rest:
+        return Unknown(f":{noun} needs {NEED[noun]}")
     if noun in ONE and ONE[noun].prefix and rest.isdigit():
         rest = f"{ONE[noun].prefix}-{rest}"
     return Jump(noun, rest)
 
 
-def suggest(line: str, themes: Iterable[str] = (), ids: Iterable[str] = (), people: Iterable[str] = ()) -> str:
-    """The line completed as far as it is certain; empty when nothing fits."""
+def suggest(line: str, options: Iterable[str] = ()) -> str:
+    """The line completed as far as it is certain; `options` are what may follow its word. Empty when nothing fits."""
     head, space, rest = line.partition(" ")
     if not space:
         if not head:
             return ""
         return next((word for word in WORDS if word.startswith(head.lower()) and word != head), "")
-    noun = SHORT.get(head.lower(), head.lower())
-    pool = {"theme": themes, "as": people}.get(noun, ids if noun in ONES else ())
-    match = next((word for word in pool if rest and word.startswith(rest) and word != rest), "")
+    wanted = rest.lower()
+    match = next((one for one in options if rest and one.lower().startswith(wanted) and one.lower() != wanted), "")
     return f"{head} {match}" if match else ""

@@ -141,6 +141,9 @@ class SystemScreen(QScreen):
         super().on_resize()
         self._show()
 
+    def filter_wrong(self, text: str) -> None:
+        """Words are only words here."""
+
     def filtered(self, text: str) -> None:
         """A filter is about what is mirrored."""
         if self.view != "objects":
