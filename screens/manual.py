@@ -212,6 +212,9 @@ class ManualScreen(QScreen):
         self._show(line, at)
         return True
 
+    def filter_wrong(self, text: str) -> None:
+        """Words are only words here."""
+
     def filtered(self, text: str) -> None:
         """What is found, as a page of links; nothing typed: the page itself."""
         if not text.strip():
