@@ -10,12 +10,13 @@ from textual.app import ComposeResult
 from engine.contract.cases import CASE_OVER, CaseDetail, ProblemView
 from engine.contract.common import CommandAnswer
 from engine.contract.records import RecordEvent
-from screens import acts, case_forms, case_view, form_fields, ticket_view
+from screens import acts, case_forms, case_view, form_fields, past, ticket_view
 from screens.acts import Act, Level, Reason
-from screens.base import QScreen, Target
+from screens.base import Target
 from screens.cases import why_not
 from screens.form import FormField
 from screens.model import Delta
+from screens.past import Travels
 from screens.widgets.parts import Part
 from screens.widgets.text import Page
 
@@ -58,8 +59,8 @@ ON_OPEN = frozenset(
 """What is only done with a case that is open."""
 
 
-class CaseScreen(QScreen):
-    NAME = "case"
+class CaseScreen(Travels):
+    NAME = KIND = "case"
     TITLE_WORD = "Case"
     ACTS = (
         "case.claim",
@@ -88,6 +89,11 @@ class CaseScreen(QScreen):
         "case.reopen",
         "case.merge",
         "case.cancel",
+        *past.ACTS,
+    )
+    SHAPE = CaseDetail
+    READING = frozenset(
+        {"case.gate", "case.same", "case.bundle", "case.history", "case.run", "case.robot", "case.trace", "case.ticket"}
     )
     AUTO_FOCUS = "Page"
 
@@ -107,13 +113,22 @@ class CaseScreen(QScreen):
     def on_mount(self) -> None:
         self.refetch()
 
+    @property
+    def past_id(self) -> str:
+        return self.case
+
     def refetch(self) -> None:
-        self.ask(lambda: self.client.read(f"/v1/cases/{self.case}/view", CaseDetail), self._got)
+        if not self.in_past():
+            self.ask(lambda: self.client.read(f"/v1/cases/{self.case}/view", CaseDetail), self._got)
         if self.view == "history":
             self.ask(lambda: self.client.record_history(KIND, self.case), self._got_history, group="fetch-history")
 
     def _got(self, detail: CaseDetail) -> None:
-        self.detail, self._as_of = detail, self.model.now()
+        if not self.in_past():
+            self.show_detail(detail)
+
+    def show_detail(self, detail: CaseDetail) -> None:
+        self.detail, self._as_of = detail, self.clock()
         self._show()
 
     def _got_history(self, events: tuple[RecordEvent, ...]) -> None:
@@ -142,7 +157,7 @@ class CaseScreen(QScreen):
         if self.detail is None:
             page.show([[("Loading \u2026" if self.trouble is None else "Esc goes back to the cases.", "muted")]])
             return
-        now, cells = self.model.now(), max(40, self.size.width - 3)
+        now, cells = self.clock(), max(40, self.size.width - 3)
         if self.view == "same":
             page.show(case_view.comparison(self.detail, now, cells))
         elif self.view == "bundle":

@@ -168,21 +168,9 @@ acts.register(
         order=12,
     ),
     Act(
-        "rollout.next_stage",
-        "right_parenthesis",
-        "stage on",
-        target="rollout",
-        help="Look at the next stage",
-        order=0,
+        "rollout.next_stage", "right_parenthesis", "stage on", target="rollout", help="Look at the next stage", order=0
     ),
-    Act(
-        "rollout.last_stage",
-        "left_parenthesis",
-        "stage back",
-        target="rollout",
-        help="Look at the stage before",
-        order=0,
-    ),
+    Act("rollout.last_stage", "left_parenthesis", "stage back", target="rollout", help="The stage before", order=0),
 )
 
 ORDER = (

@@ -10,10 +10,11 @@ from textual.widget import Widget
 
 from engine.contract.common import CommandAnswer, Problem
 from engine.contract.runs import EventPage, EventView, RunDetail, StepView
-from screens import chrome, run_views
+from screens import chrome, past, run_views
 from screens.acts import REGISTRY, Act, Reason, act, key_of, shown_key
-from screens.base import QScreen, Target
+from screens.base import Target
 from screens.model import Delta, age
+from screens.past import Travels
 from screens.pictures import gantt, graph
 from screens.run_acts import VIEWS
 from screens.runs import GLYPH
@@ -26,11 +27,12 @@ from screens.widgets.text import Page
 EVENTS_PAGE = 500
 EVENTS_HELD = 5_000
 WIDE = 130
+MICROSECOND = 1e-6
 BARS = 2
 """The timeline's column of bars; their axis stands above it."""
 
 
-class RunScreen(QScreen):
+class RunScreen(Travels):
     NAME = "run"
     TITLE_WORD = "Run"
     ACTS = (
@@ -46,6 +48,8 @@ class RunScreen(QScreen):
         "run.gate",
         "run.rollout",
         "run.trace",
+        "run.then",
+        *past.ACTS,
         "run.suspend",
         "run.resume",
         "run.retry",
@@ -56,6 +60,9 @@ class RunScreen(QScreen):
         "run.comment",
         "run.override-window",
     )
+    KIND = "run"
+    SHAPE = RunDetail
+    READING = frozenset(ACTS[: ACTS.index("run.suspend")])
     AUTO_FOCUS = "#path"
 
     def __init__(self, run: str) -> None:
@@ -131,7 +138,7 @@ class RunScreen(QScreen):
         glyph, tone = GLYPH.get(run.status, ("?", ""))
         said: list[Part] = [f"{run.id} ", (f"{glyph} {run.status}", tone) if tone else f"{glyph} {run.status}"]
         said.append(f" \u00b7 {run.title or run.workflow}")
-        now = self.model.now()
+        now = self.clock()
         if detail is not None and detail.error:
             said.append((f" \u00b7 {detail.error}", "alarm"))
         elif detail is not None and detail.waiting:
@@ -151,8 +158,13 @@ class RunScreen(QScreen):
 
     # -- data ---------------------------------------------------------------------------------------------------
 
+    @property
+    def past_id(self) -> str:
+        return self.run_id
+
     def refetch(self) -> None:
-        self.ask(lambda: self.client.run(self.run_id), self._got, group="detail")
+        if not self.in_past():
+            self.ask(lambda: self.client.run(self.run_id), self._got, group="detail")
         self._more_events()
 
     def model_changed(self, delta: Delta | None) -> None:
@@ -164,6 +176,10 @@ class RunScreen(QScreen):
             self._draw_why()
 
     def _got(self, detail: RunDetail) -> None:
+        if not self.in_past():
+            self.show_detail(detail)
+
+    def show_detail(self, detail: RunDetail) -> None:
         self.detail = detail
         self._draw()
 
@@ -219,7 +235,7 @@ class RunScreen(QScreen):
             tabs += [(key, "key"), (f" {word}  ", "strong" if current else "muted")]
             hits.append((0, x, x + len(key) + len(word) + 1, f"run.show_{name}"))
             x += len(key) + len(word) + 3
-        self.query_one("#views", Lines).show((tabs, [("[ ] or arrows: next view ", "muted")]), hits=hits)
+        self.query_one("#views", Lines).show((tabs, [("arrows: next view  [ ] time ", "muted")]), hits=hits)
         if focus:
             self.query_one(f"#{view}", Widget).focus()
         for table in self.query(LineTable):
@@ -234,7 +250,7 @@ class RunScreen(QScreen):
         path = self.query_one("#path", LineTable)
         path.empty = ["The definition has no steps to show."]
         first = not len(path.rows)
-        rows = graph.rows(self.detail, self.model.now(), zoom=self.zoom, room=max(3, min(8, path.cells_wide // 14)))
+        rows = graph.rows(self.detail, self.clock(), zoom=self.zoom, room=max(3, min(8, path.cells_wide // 14)))
         if path.rows.shaped_like(rows):
             path.merge(rows)
         else:  # a picture is taken in whole: half of a lane is none
@@ -265,7 +281,7 @@ class RunScreen(QScreen):
 
     def _draw_timeline(self) -> None:
         assert self.detail is not None
-        table, now = self.query_one("#timeline", DrawnTable), self.model.now()
+        table, now = self.query_one("#timeline", DrawnTable), self.clock()
         cells = table.cells_of(BARS) or 28
         window = self.window or gantt.whole(self.detail, now)
         table.show_axis(table.columns[BARS].title, gantt.axis(window, cells))
@@ -273,11 +289,11 @@ class RunScreen(QScreen):
 
     def _draw_why(self) -> None:
         assert self.detail is not None
-        self.query_one("#why", Page).show(run_views.why(self.detail, self.model.now(), self.model.blocked()))
+        self.query_one("#why", Page).show(run_views.why(self.detail, self.clock(), self.model.blocked()))
 
     def _draw_events(self) -> None:
         table = self.query_one("#events", LineTable)
-        now = self.model.now()
+        now = self.clock()
         table.empty = ["No events."]
         fresh = [run_views.event_row(event, now) for key, event in self.events.items() if table.rows.place(key) is None]
         if not len(table.rows):
@@ -289,7 +305,7 @@ class RunScreen(QScreen):
     def _draw_data(self) -> None:
         assert self.detail is not None
         event = self.events.get(self._event) if self._event else None
-        page = run_views.data_page(self.detail, None if event else self.step(), event, self.model.now())
+        page = run_views.data_page(self.detail, None if event else self.step(), event, self.clock())
         self.query_one("#data", Page).show(page)
 
     def step(self) -> StepView | None:
@@ -338,6 +354,20 @@ class RunScreen(QScreen):
 
     def done(self, act: Act, answer: CommandAnswer) -> None:
         self.refetch()
+
+    def act_run_then(self) -> None:
+        """The moment of the event, or of the end of the step, under the cursor."""
+        table = self.focused
+        if isinstance(table, LineTable) and table.id == "events" and table.cursor_key:
+            self.travel_to(int(table.cursor_key))
+            return
+        step = self.step()
+        until = (step.ended_at or step.started_at or 0.0) if step is not None else 0.0
+        seqs = [event.seq for event in self.events.values() if event.at <= until + MICROSECOND]
+        if seqs:
+            self.travel_to(max(seqs))
+        else:
+            self.say(("no event of it is held: choose one under Events, v", "muted"))
 
     def _gate(self) -> str:
         if self.detail is None:
@@ -407,7 +437,7 @@ class RunScreen(QScreen):
         if self.detail is None:
             return
         if self._timed:
-            now = self.model.now()
+            now = self.clock()
             step = self.step()
             window = self.window or gantt.whole(self.detail, now)
             middle = window.first + window.seconds / 2
@@ -434,7 +464,7 @@ class RunScreen(QScreen):
 
     def _pan(self, share: float) -> None:
         if self.detail is not None:
-            self.window = (self.window or gantt.whole(self.detail, self.model.now())).moved(share)
+            self.window = (self.window or gantt.whole(self.detail, self.clock())).moved(share)
             self._draw_timeline()
 
     def act_run_follow(self) -> None:

@@ -28,8 +28,8 @@ register(
             strict=True,
         )
     ),
-    Act("run.next_view", "right_square_bracket,right", "next view", "run", help="Next view", order=0),
-    Act("run.previous_view", "left_square_bracket,left", "previous view", "run", help="Previous view", order=0),
+    Act("run.next_view", "right", "next view", "run", help="Next view", order=0),
+    Act("run.previous_view", "left", "previous view", "run", help="Previous view", order=0),
     Act(
         "run.zoom_in",
         "plus",
@@ -73,6 +73,15 @@ register(
         "run",
         help="Follow the step under way, in map and timeline",
         cli="qd runs watch {id}",
+        order=0,
+    ),
+    Act(
+        "run.then",
+        "b",
+        "as it was then",
+        "run",
+        help="The run as it was at the event or step under the cursor",
+        cli="qd runs show {id} --at SEQ",
         order=0,
     ),
     Act("run.inspect", "enter", "look in", "run", help="Data of the step or event under the cursor", order=10),

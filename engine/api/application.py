@@ -134,17 +134,21 @@ def _lookers(door: Door, caller: Caller, at: dict[str, str], q: Query) -> tuple[
     return door.presence.look("gate", at["gate"], caller.person if mine == "look" else "")
 
 
+def _steps(query: Query, name: str) -> int:
+    text = query.get(name, "") or "0"
+    if not re.fullmatch(r"-?[0-9]{1,6}", text):
+        raise Denied(422, "bad_input", f"{name} is a whole number, not {text[:40]!r}", field=name)
+    return int(text)
+
+
 def _then(door: Door, caller: Caller, at: dict[str, str], q: Query) -> PastView:
-    step = q.get("step", "") or "0"
-    if not re.fullmatch(r"-?[0-9]{1,6}", step):
-        raise Denied(422, "bad_input", f"step is a whole number, not {step[:40]!r}", field="step")
-    return past.then(
-        door, caller, at["kind"], at["id"], at=_number(q, "at", 0), step=int(step), type_=q.get("type", "")
-    )
+    where, step = _number(q, "at", 0), _steps(q, "step")
+    return past.then(door, caller, at["kind"], at["id"], at=where, step=step, type_=q.get("type", ""))
 
 
 def _diff(door: Door, caller: Caller, at: dict[str, str], q: Query) -> DiffView:
-    return past.diff(door, caller, at["kind"], at["id"], a=_number(q, "a", 0), b=_number(q, "b", 0))
+    steps = (_steps(q, "a_step"), _steps(q, "b_step"))
+    return past.diff(door, caller, at["kind"], at["id"], a=_number(q, "a", 0), b=_number(q, "b", 0), steps=steps)
 
 
 def _moments(door: Door, caller: Caller, at: dict[str, str], q: Query) -> tuple[Moment, ...]:
@@ -298,7 +302,12 @@ READS: dict[str, tuple[Any, str, tuple[str, ...], Read]] = {
         _then,
     ),
     "/v1/history/{kind}/{id}/moments": (tuple[Moment, ...], "Its newest events that are steps.", ("limit",), _moments),
-    "/v1/history/{kind}/{id}/diff": (DiffView, "What differs between the events `a` and `b`.", ("a", "b"), _diff),
+    "/v1/history/{kind}/{id}/diff": (
+        DiffView,
+        "What differs between the events `a` and `b`, each moved by its steps; 0 is now.",
+        ("a", "b", "a_step", "b_step"),
+        _diff,
+    ),
     "/v1/history/verify": (VerifyReport, "Recomputes the whole hash chain.", (), lambda d, c, at, q: d.reads.verify()),
 }
 

@@ -260,12 +260,15 @@ def moments(door: Door, kind: str, id_: str, *, limit: int) -> tuple[Moment, ...
     return _known(door, kind, id_).newest(limit)
 
 
-def diff(door: Door, caller: Caller, kind: str, id_: str, *, a: int, b: int) -> DiffView:
-    """What differs between two moments; `b` = 0 is now. Given in the order of time, whichever was named first."""
+def diff(
+    door: Door, caller: Caller, kind: str, id_: str, *, a: int, b: int, steps: tuple[int, int] = (0, 0)
+) -> DiffView:
+    """What differs between two moments, each moved by its steps; 0 is now. In the order of time, whichever came first."""
     events = _known(door, kind, id_)
     first, last, _ = events.ends()
-    earlier, later = sorted((max(first, a), b or last))
-    one, two = events.stepped(earlier, 0) or first, events.stepped(later, 0) or first
+    one, two = sorted(
+        events.stepped(max(first, at or last), step) or first for at, step in zip((a, b), steps, strict=True)
+    )
     before, after = (msgspec.to_builtins(thing_at(door, caller, kind, id_, seq)) for seq in (one, two))
     changes, cut = differences(before, after)
     here, there = events.moment(one), events.moment(two)

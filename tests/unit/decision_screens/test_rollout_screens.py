@@ -97,7 +97,7 @@ async def test_views_and_the_way_back(at: At) -> None:
             assert "executed 9" in desk.text, key
         await desk.press("W", "escape")
         assert "executed 9" in desk.text
-        await desk.press("left_square_bracket")
+        await desk.press("left_parenthesis")
         assert "[lab 3]" in desk.text
         await desk.press("escape")
         assert "[lab 3]" not in desk.text
