@@ -21,7 +21,7 @@ from textual.widgets import Input, TextArea
 
 from engine.contract.client import Client, EngineUnreachable, Refused
 from engine.contract.common import CommandAnswer, Problem
-from screens import form_aid, form_fields
+from screens import form_aid, form_completion, form_fields
 from screens.acts import Act, Level
 from screens.base import Question, Target
 from screens.form_aid import AID_LINES
@@ -51,6 +51,7 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
         Binding("escape,ctrl+g", "leave", show=False),
         Binding("ctrl+s", "send", show=False, priority=True),
         Binding("ctrl+n", "anew", show=False, priority=True),
+        Binding("ctrl+e", "edit", show=False, priority=True),
         Binding("tab,down", "next(1)", show=False),
         Binding("shift+tab,up", "next(-1)", show=False),
         Binding("enter", "on", show=False),
@@ -97,6 +98,8 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
         self._whole_fleet = False
         self._busy = False
         self._before: dict[str, str] = {}
+        self.refused: Problem | None = None
+        """The last refusal of what was sent: F1 opens its page."""
 
     # -- what stands there --------------------------------------------------------------------------------------
 
@@ -111,7 +114,7 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
                 for place, field in enumerate(self.fields):
                     text = draft.get(field.name, self._start.get(field.name, field.start))
                     with Horizontal(classes="row", id=f"row-{place}"):
-                        yield Said([self._label(field)]).add_class("label")
+                        yield Said([form_aid.label(field, text)]).add_class("label")
                         yield self._widget(field, text, place)
             yield Said(id="aid")
             yield Said(id="wrong")
@@ -123,9 +126,6 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
         status = self.app.model.status  # type: ignore[attr-defined]
         return bool(status is not None and status.environment == "production")
 
-    def _label(self, field: FormField) -> Line:
-        return [(field.label, ""), (" *", "caution")] if field.required else [(field.label, "muted")]
-
     def _widget(self, field: FormField, text: str, place: int) -> Widget:
         id = f"field-{place}"
         if field.kind in ("choice", "bool"):
@@ -136,7 +136,7 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
             return Prose(text, id=id)
         if field.kind == "secret":
             return Hidden(id=id)
-        if field.complete is not None or field.kind in ("robot", "person"):
+        if field.completes:
             return Completed(text, id=id)
         return Answer(text, id=id)
 
@@ -175,15 +175,8 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
         return found, sorted(wrong, key=lambda one: order.get(one.field, 0))
 
     def _uncertain(self, field: FormField, widget: Completed) -> str:
-        """Why what stands in a field that names one of many is not certain to mean one of them."""
-        strict = field.strict or (field.kind == "robot" and self._robots)
-        if not strict or widget.settled or not widget.value.strip():
-            return ""
-        if len(widget.matches) > 1:
-            return f"{len(widget.matches)} fit {widget.value.strip()!r}; \u2193 points at one, Enter takes it"
-        if len(widget.matches) == 1:
-            return f"is it {widget.matches[0][0]}? Enter takes it"
-        return f"none is called {clean(widget.value.strip(), 40)!r}"
+        strict = field.strict or (field.kind == "robot" and bool(self._robots))
+        return form_aid.uncertain(widget) if strict else ""
 
     def _shown(self) -> list[FormField]:
         return form_fields.shown(self.fields, self.texts())
@@ -203,6 +196,7 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
             row = self.query_one(f"#row-{place}")
             if row.display is not (field.name in shown):
                 row.display = field.name in shown
+            row.query_one(".label", Said).show([form_aid.label(field, self.widget(field.name).value)])
 
     def _current(self) -> tuple[int, FormField] | None:
         focused = self.focused
@@ -225,6 +219,8 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
                 lines += form_aid.offered(widget, alike=self._alike, strict=strict)
             elif isinstance(widget, Choose) and not widget.roomy:
                 lines += form_aid.around(widget)
+            if not lines and (wrong := form_aid.amiss(field, widget.value)):
+                lines.append([("\u2717 ", "caution"), (wrong, "caution")])
             if not lines and (hint := form_aid.hint(field)):
                 lines.append([(hint, "muted")])
         if self._notes is not None and len(lines) < AID_LINES:
@@ -252,19 +248,27 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
 
     async def _complete(self, field: FormField, widget: Completed) -> None:
         typed = widget.value.strip()
-        if field.complete is None:
+        if field.complete is None and not self._sought(field):
             self._match(field, widget)
         else:
-            found = field.complete(typed)
-            given = await found if inspect.isawaitable(found) else found
+            if field.complete is not None:
+                found = field.complete(typed)
+                given = await found if inspect.isawaitable(found) else found
+            else:
+                given = await form_completion.fitting(self.app.client, field.of or ("person",), typed)  # type: ignore[attr-defined]
             if not self.is_attached or widget.value.strip() != typed:
                 return
             widget.offer([(one, "") if isinstance(one, str) else one for one in given])
         self._show_aid()
 
+    def _sought(self, field: FormField) -> bool:
+        """Its values are asked of the engine: things by kind, and people where the console knows none by itself."""
+        me = self.app.model.me  # type: ignore[attr-defined]
+        return bool(field.of) or (field.kind == "person" and not (me and me.people))
+
     def _match(self, field: FormField, widget: Completed) -> None:
         """The robots or people that fit, as of now: a key may come before the word that the text has changed."""
-        if field.complete is not None:
+        if field.complete is not None or self._sought(field):
             return
         typed = widget.value.strip()
         people = self.app.model.me  # type: ignore[attr-defined]
@@ -346,6 +350,17 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
                 widget.take()
         self.app.action_focus_next() if by > 0 else self.app.action_focus_previous()
 
+    async def action_edit(self) -> None:
+        """A long text in the person's own editor; in a line the key goes to its end, as it does everywhere."""
+        current = self._current()
+        widget = self.widget(current[1].name) if current else None
+        if isinstance(widget, Prose) and current is not None:
+            text = await self.app.edit_text(widget.value, current[1].name)  # type: ignore[attr-defined]
+            if text is not None and self.is_attached:
+                widget.value = text
+        elif isinstance(widget, Input):
+            widget.action_end()
+
     def action_anew(self) -> None:
         """Everything as it was when the form had never been opened."""
         drafts.pop(self.draft_key, None)
@@ -368,7 +383,12 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
             drafts[self.draft_key] = typed
         else:
             drafts.pop(self.draft_key, None)
+        self._kept()
         return bool(typed)
+
+    def _kept(self) -> None:
+        """The drafts changed: whoever writes them down is told."""
+        getattr(self.app, "drafts_soon", lambda: None)()
 
     def action_leave(self) -> None:
         if self._busy:
@@ -446,6 +466,7 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
 
     def _refused(self, problem: Problem) -> None:
         """The form stays; the field the engine names gets the focus."""
+        self.refused = problem
         fix = f" {problem.fix}" if problem.fix else ""
         self._say_wrong([f"{problem.reason}{fix}"])
         name = problem.field.removeprefix("args.").split(".")[0]
@@ -454,6 +475,7 @@ class FormScreen(ModalScreen["CommandAnswer | None"], inherit_bindings=False):
 
     def _sent(self, answer: CommandAnswer) -> None:
         drafts.pop(self.draft_key, None)
+        self._kept()
         told = "; ".join(answer.consequences)
         name = answer.target
         if isinstance(answer.result, dict):

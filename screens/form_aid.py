@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.contract.fleet import RobotRow
-from screens.form_fields import FormField
+from screens.form_fields import FormField, Wrong, read
 from screens.widgets.choosing import Choose, Completed
 from screens.widgets.clean import clean
 from screens.widgets.parts import Part
@@ -20,10 +20,36 @@ def hint(field: FormField) -> str:
         "bool": "y or n",
         "multi": "space takes one, left and right move" if field.options else "separated by commas",
         "duration": "like 30m, 2h or 1d12h",
-        "long": "Enter makes a new line, Tab goes on",
+        "long": "Enter makes a new line, Tab goes on, ^E opens your editor",
     }
     way = ways.get(field.kind, "")
     return " \u00b7 ".join(part for part in (field.hint, field.unit and f"in {field.unit}", way) if part)
+
+
+def amiss(field: FormField, text: str) -> str:
+    """What is wrong with what stands in a field, while it is typed. An empty field is not wrong yet."""
+    if not text.strip():
+        return ""
+    value = read(field, text)
+    return value.reason if isinstance(value, Wrong) else ""
+
+
+def label(field: FormField, text: str) -> Line:
+    """A field's name: a star when it is needed, a cross when what stands there can't be sent."""
+    mark: Line = [(" \u2717", "caution")] if amiss(field, text) else [(" *", "caution")] if field.required else []
+    return [(field.label, "" if field.required else "muted"), *mark]
+
+
+def uncertain(widget: Completed) -> str:
+    """Why what stands in a field that names one of many is not certain to mean one of them."""
+    typed = widget.value.strip()
+    if widget.settled or not typed:
+        return ""
+    if len(widget.matches) > 1:
+        return f"{len(widget.matches)} fit {typed!r}; \u2193 points at one, Enter takes it"
+    if len(widget.matches) == 1:
+        return f"is it {widget.matches[0][0]}? Enter takes it"
+    return f"none is called {clean(typed, 40)!r}"
 
 
 def offered(widget: Completed, *, alike: Mapping[str, str], strict: bool) -> list[Line]:

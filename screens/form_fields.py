@@ -29,7 +29,9 @@ class FormField:
     `choices` are values or (value, how people call it) pairs. `default` is the answer that stands there at first, in
     the field's own type (a duration in seconds). `complete` gives the values that fit what was typed so far (a `robot`
     or `person` field has one of its own). `when` hides a field while it is false of what else was filled in. `strict`
-    takes nothing but a completion. A `secret` is shown as dots and never kept as a draft. `minimum` and `maximum` bound a number, or a duration in seconds.
+    takes nothing but a completion. A `secret` is shown as dots and never kept as a draft. `minimum` and `maximum` bound a
+    number, or a duration in seconds. `of` names the kinds of things it may be (`site`, `run`, `artifact` …): the engine is
+    asked for those that fit. `pattern` is what a text must look like; `check` says what else is wrong with one, or nothing.
     """
 
     name: str
@@ -45,6 +47,14 @@ class FormField:
     minimum: float | None = None
     maximum: float | None = None
     unit: str = ""
+    of: tuple[str, ...] = ()
+    pattern: str = ""
+    check: Callable[[str], str] | None = None
+
+    @property
+    def completes(self) -> bool:
+        """Values that fit are offered while it is typed."""
+        return bool(self.complete is not None or self.of or self.kind in ("robot", "person"))
 
     @property
     def options(self) -> tuple[Match, ...]:
@@ -92,7 +102,10 @@ def read(field: FormField, text: str) -> Any:
         return _bounded(field, _number(text), f"a number, not {text[:20]!r}")
     if field.kind == "duration":
         return _bounded(field, seconds(text), f"a time like 30m, 2h or 1d12h, not {text[:20]!r}")
-    return text
+    if field.pattern and not _fits(field.pattern, text):
+        return Wrong(field.name, f"{field.label}: must look like {field.pattern}")
+    reason = field.check(text) if field.check is not None else ""
+    return Wrong(field.name, f"{field.label}: {reason}") if reason else text
 
 
 def values(fields: Sequence[FormField], texts: Mapping[str, str]) -> tuple[dict[str, Any], list[Wrong]]:
@@ -169,6 +182,14 @@ def matching(text: str, known: Sequence[Match], most: int = 200) -> list[Match]:
         ranked.append((rank, place, (value, about)))
     ranked.sort(key=lambda one: one[:2])
     return [match for _, _, match in ranked[:most]]
+
+
+def _fits(pattern: str, text: str) -> bool:
+    """Whether a text looks as it must. A pattern of the engine's own dialect is left to the engine."""
+    try:
+        return re.search(pattern, text[:500]) is not None
+    except re.error:
+        return True
 
 
 def _several(field: FormField, text: str) -> Any:
