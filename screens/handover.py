@@ -18,7 +18,6 @@ from screens.acts import Act, Field, Level, Reason
 from screens.base import QScreen, Target
 from screens.form import FormField, FormScreen, sending
 from screens.model import Delta
-from screens.places import OF_RECORD, ONE
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
 
@@ -138,7 +137,7 @@ class HandoverScreen(QScreen):
             return Reason("still loading")
         if act.name == "handover.open":
             target = self.target()
-            if target is None or not _opens(target.kind):
+            if target is None or not handover_view.opens(target.kind) or target.kind == "handover":
                 return Reason("nothing to open under the cursor")
         if act.name == "handover.accept" and self._offer is not None and self.shown is None:
             return Reason("you see how things stand now, not what was offered", "v shows it")
@@ -182,15 +181,27 @@ class HandoverScreen(QScreen):
 
     def act_handover_open(self) -> None:
         target = self.target()
-        if target is not None:
-            self.console.open(target.kind, target.id)
+        if target is None:
+            return
+        if self.query_one("#shift", LineTable).cursor_key.startswith("watched "):  # it was looked at
+            self._look(target.id)
+        self.console.open(target.kind, target.id)
+
+    def _look(self, thing: str = "") -> None:
+        def looked(answer: CommandAnswer) -> None:
+            self.console.ask_oncall()
+            self.refetch()
+
+        self.ask(
+            lambda: self.client.command("watch.seen", "", {"thing": thing}), looked, group="fetch-seen", quiet=True
+        )
 
     def act_handover_now(self) -> None:
         self.live = not self.live
         self.refetch()
 
     def act_handover_seen(self) -> None:
-        self.ask(lambda: self.client.command("watch.seen"), lambda answer: self.refetch(), group="fetch-seen")
+        self._look()
 
     def act_handover_bell(self) -> None:
         from screens import ringing
@@ -234,8 +245,3 @@ class HandoverScreen(QScreen):
             self.refetch()
 
         self.console.ask_form(FormScreen("Hand over", fields, offer, "handover", verb="Offer it", done=offered))
-
-
-def _opens(kind: str) -> bool:
-    noun = OF_RECORD.get(kind, kind)
-    return noun in ONE

@@ -11,12 +11,18 @@ from engine.contract.oncall import DutyRecord, HandoverRecord, OnCallView, Shift
 from screens import chrome
 from screens.layout import Line
 from screens.model import coarse
+from screens.places import OF_RECORD, ONE
 from screens.widgets.parts import Part
 from screens.widgets.rows import Cells, Wide
 
 MARK: dict[str, Part] = {"alarm": ("\u2717", "alarm"), "warning": ("!", "caution"), "notice": ("\u2022", "muted")}
 TONE = {"alarm": "alarm", "warning": "caution"}
 SECTIONS = ("commands", "waits", "expires", "happened")
+
+
+def opens(kind: str) -> bool:
+    """Whether there is a place for one thing of this kind."""
+    return kind == "handover" or OF_RECORD.get(kind, kind) in ONE
 
 
 def for_me(view: OnCallView) -> HandoverRecord | None:

@@ -8,10 +8,11 @@ from textual.containers import Container
 from engine.contract.cases import CaseView
 from engine.contract.gates import GateSummary
 from engine.contract.incidents import IncidentView
+from engine.contract.oncall import HandoverRecord, Watched
 from engine.contract.rollouts import RolloutSummary
 from engine.contract.runs import RunSummary
 from engine.contract.system import FeedLine
-from screens import chrome
+from screens import chrome, handover_view
 from screens.acts import Act, Reason, register
 from screens.base import QScreen, Target
 from screens.model import Delta, coarse
@@ -87,7 +88,11 @@ class WatchScreen(QScreen):
             r for r in model.rollouts.values() if r.verdict == "FAIL" or r.state in ("paused", "held", "rolling_back")
         ]
         said: list[Part] = []
+        offer = handover_view.for_me(model.oncall) if model.oncall is not None else None
+        if offer is not None:
+            said.append((f"{offer.giver} hands over to you", "strong"))
         if mine:
+            said += ["; "] if said else []
             first = min(mine, key=lambda gate: gate.expires_at)
             left = first.expires_at - model.now()
             said += [
@@ -98,6 +103,7 @@ class WatchScreen(QScreen):
                 (f" ({coarse(left)} left)", "caution" if left < URGENT_S else "") if left > 0 else "",
             ]
         elif model.gates:
+            said += ["; "] if said else []
             said.append(f"{len(model.gates)} gate{'s' * (len(model.gates) != 1)} open, none for you")
         if stopped:
             said += [
@@ -169,7 +175,7 @@ class WatchScreen(QScreen):
     def _rows(self) -> list[tuple[str, Cells]]:
         model = self.model
         now = model.now()
-        rows: list[tuple[str, Cells]] = []
+        rows = self._oncall_rows(now)
         gates = sorted(model.gates.values(), key=lambda gate: (bool(gate.mine), gate.expires_at))
         mine = [gate for gate in gates if not gate.mine]
         others = [gate for gate in gates if gate.mine]
@@ -199,6 +205,21 @@ class WatchScreen(QScreen):
             rows += _more("runs", len(failing))
         return rows
 
+    def _oncall_rows(self, now: float) -> list[tuple[str, Cells]]:
+        """A handover that waits for my key, and what I watch that changed since I looked: nobody else will tell me."""
+        view = self.model.oncall
+        if view is None:
+            return []
+        offer = handover_view.for_me(view)
+        rows = [(f"handover {offer.id}", _handover_row(offer, now))] if offer is not None else []
+        news = [one for one in view.watched if one.news]
+        if news:
+            rows.append(("#watched", Wide([(" CHANGED, AND WATCHED BY YOU", "muted")])))
+            rows += [(f"{one.kind} {one.id} watched", _watched_row(one, now)) for one in news[:SHOWN]]
+            rows += _more("handover", len(news))
+            rows.append(("#rest", Wide([(" WAITS", "muted")])))
+        return rows
+
     def _failing(self) -> list[RunSummary]:
         held = self.model.runs.values()
         return sorted((run for run in held if in_trouble(run)), key=lambda run: run.updated_at, reverse=True)
@@ -206,8 +227,8 @@ class WatchScreen(QScreen):
     # -- keys ---------------------------------------------------------------------------------------------------
 
     def target(self) -> Target | None:
-        kind, _, id = self.focused_key().partition(" ")
-        return Target(kind, id) if id and kind in ("gate", "rollout", "run", "incident", "case") else None
+        kind, id, *_ = (*self.focused_key().split(" "), "")
+        return Target(kind, id) if id and handover_view.opens(kind) else None
 
     def focused_key(self) -> str:
         focused = self.focused
@@ -224,8 +245,22 @@ class WatchScreen(QScreen):
 
     def act_watch_open(self) -> None:
         target = self.target()
-        if target is not None:
+        if target is None:
+            return
+        if self.focused_key().endswith(" watched"):  # it was looked at
+            self.ask(
+                lambda: self.client.command("watch.seen", "", {"thing": target.id}),
+                self._was_seen,
+                group="seen",
+                quiet=True,
+            )
+        if target.kind == "handover":
+            self.console.go("handover")
+        else:
             self.console.open(target.kind, target.id)
+
+    def _was_seen(self, answer: object) -> None:
+        self.console.ask_oncall()
 
     def on_line_table_opened(self, message: LineTable.Opened) -> None:
         self.act_watch_open()
@@ -256,6 +291,34 @@ def _gate_row(gate: GateSummary, now: float) -> Cells:
     claimed: list[Part] = [(f" claimed by {gate.claimed_by}", "muted")] if gate.claimed_by else []
     escalated: list[Part] = [(" escalated", "caution")] if gate.escalated else []
     return Wide([" ", mark, due, seats, gate.question, *escalated, *claimed, *why], selectable=True)
+
+
+def _handover_row(one: HandoverRecord, now: float) -> Cells:
+    led: list[Part] = [(f" with command of {', '.join(one.incidents)}", "alarm")] if one.incidents else []
+    when = f"  {coarse(now - one.offered_at)} ago" if one.offered_at else ""
+    said: list[Part] = [
+        (f"{one.giver} hands over to you", "strong"),
+        f" ({one.id})",
+        *led,
+        (when, "muted"),
+        ("  Enter, then A accepts", "muted"),
+    ]
+    return Wide([" ", ("\u21c4 ", "strong"), *said], selectable=True)
+
+
+def _watched_row(one: Watched, now: float) -> Cells:
+    when = f"{coarse(max(0.0, now - one.at)):>4} ago "
+    return Wide(
+        [
+            " ",
+            ("\u25c6 ", "strong"),
+            (when, "muted"),
+            f"{one.id:<6} ",
+            (one.text, "strong"),
+            (f"  {one.title}", "muted"),
+        ],
+        selectable=True,
+    )
 
 
 def _incident_row(one: IncidentView) -> Cells:
