@@ -150,24 +150,8 @@ class IncidentScreen(QScreen):
             self.console.open("gate", self.detail.gate)
 
     def act_incident_hold(self) -> None:
-        """Of one robot involved nothing is asked: it is held at once, or is held already."""
-        if self.detail is None:
-            return
-        involved, held = self.detail.incident.involved, self._held()
-        if len(involved) == 1 and involved[0] in held:
-            hold = held[involved[0]]
-            self.say(f"{involved[0]} is on hold already ({hold}): ", ("two people release it", "strong"))
-        elif len(involved) == 1:
-            given = {"robot": involved[0], "incident": self.incident, "reason": self.detail.incident.title}
-            self.run_worker(
-                self.send(incident_acts.AT_ONCE, Target("robot", ""), given), group="command", exit_on_error=False
-            )
-        else:
-            self.console.ask_form(incident_acts.hold(self, self.incident, involved))
-
-    def _held(self) -> dict[str, str]:
-        holds = self.detail.holds if self.detail is not None else ()
-        return {hold.robot: hold.id for hold in holds if hold.state == "active"}
+        if self.detail is not None:
+            incident_acts.hold(self, self.detail.incident)
 
     def act_incident_file(self) -> None:
         if owed := self._owed():

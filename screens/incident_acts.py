@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.contract.common import CommandAnswer
+from engine.contract.incidents import HoldView, IncidentView
 from screens import acts
 from screens.acts import Act, Field, Level
+from screens.base import Target
 from screens.form import FormField, FormScreen, sending
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ acts.register(
 AT_ONCE = Act("incident.hold_at_once", "", "hold", target="robot", level=Level.SAFE, command="hold.place")
 """What `incident.hold` sends when there is nothing to choose; no key of its own."""
 
-ON_LIST = ("incident.contain", "incident.take", "incident.update")
+ON_LIST = ("incident.contain", "incident.take", "incident.hold", "incident.update")
 ON_ONE = (
     "incident.contain", "incident.take", "incident.execute", "incident.rescope", "incident.hold", "incident.update", "incident.clock",
     "incident.breakglass", "incident.severity", "incident.false_alarm", "incident.recurred", "incident.file", "incident.robots",
@@ -97,10 +99,31 @@ def declaration(screen: QScreen) -> FormScreen:
     return FormScreen("Declare an incident", fields, declare, "incident", verb="Declare", done=opened)
 
 
-def hold(screen: QScreen, incident: str, robots: tuple[str, ...]) -> FormScreen:
-    """Which robot, and why."""
+def hold(screen: QScreen, incident: IncidentView) -> None:
+    """Of one robot involved nothing is asked: it is held at once, or is held already. Else which robot, and why."""
+    if len(incident.involved) != 1:
+        screen.console.ask_form(_hold_form(screen, incident.id))
+        return
+    screen.ask(
+        lambda: screen.client.records("hold", HoldView, where={"incident": incident.id}),
+        lambda holds: _hold_one(screen, incident, incident.involved[0], holds),
+        group="hold",
+    )
+
+
+def _hold_one(screen: QScreen, incident: IncidentView, robot: str, holds: tuple[HoldView, ...]) -> None:
+    found = next((one.id for one in holds if one.robot == robot and one.state == "active"), "")
+    if found:
+        screen.say(f"{robot} is on hold already ({found}): ", ("two people release it", "strong"))
+        return
+    given = {"robot": robot, "incident": incident.id, "reason": incident.title}
+    target = Target("robot", "", robot)
+    screen.run_worker(screen.send(AT_ONCE, target, given), group="command", exit_on_error=False)
+
+
+def _hold_form(screen: QScreen, incident: str) -> FormScreen:
     fields = (
-        FormField("robot", "Which robot?", "robot", required=True, default=robots[0] if len(robots) == 1 else ""),
+        FormField("robot", "Which robot?", "robot", required=True),
         FormField("reason", "Why?", required=True, hint="it stays as it is until two people release it"),
     )
     return FormScreen(

@@ -113,7 +113,7 @@ class IncidentsScreen(QScreen):
         if target is None:
             return Reason("no incident is selected")
         row = next((row for row in self._rows or () if row.id == target.id), None)
-        if act.command and row is not None and row.state in incident_view.OVER:
+        if (act.command or act.name == "incident.hold") and row is not None and row.state in incident_view.OVER:
             return Reason(f"{row.id} is {row.state.replace('_', ' ')}")
         return None
 
@@ -124,6 +124,12 @@ class IncidentsScreen(QScreen):
         target = self.target()
         if target is not None:
             self.console.open("incident", target.id)
+
+    def act_incident_hold(self) -> None:
+        target = self.target()
+        row = next((row for row in self._rows or () if target is not None and row.id == target.id), None)
+        if row is not None:
+            incident_acts.hold(self, row)
 
     def act_incidents_declare(self) -> None:
         self.console.ask_form(incident_acts.declaration(self))

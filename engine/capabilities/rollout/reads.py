@@ -79,7 +79,8 @@ class RolloutReads:
             for row in self._reading.all("select view from robot_updates where rollout = ? order by robot", (rollout,))
         ]
         fleet = {row.id: row for row in self._fleet([update.robot for update in updates])}
-        joined = tuple(_joined(update, fleet.get(update.robot)) for update in updates)
+        silent = set(_silent(doc, fleet))
+        joined = tuple(_joined(update, fleet.get(update.robot), update.robot in silent) for update in updates)
         awaited = {row[0] for row in self._reading.all("select distinct event from waits where run = ?", (rollout,))}
         summary = self._summary(doc)
         return RolloutDetail(
@@ -144,8 +145,11 @@ def _with_rollout(row: Sequence[Any]) -> RobotRow:
     return msgspec.structs.replace(_robot.decode(row[0]), rollout=row[1], state=row[2], hold=row[3])
 
 
-def _joined(update: RobotUpdate, robot: RobotRow | None) -> RobotUpdate:
-    """Who the robot is comes from the mirror; a robot under a hold is shown as such."""
+def _joined(update: RobotUpdate, robot: RobotRow | None, silent: bool = False) -> RobotUpdate:
+    """Who the robot is comes from the mirror; a robot under a hold is shown as such, and one that has not answered a
+    pause is not taken for paused."""
+    if silent:
+        update = msgspec.structs.replace(update, reason="has not answered the pause")
     if robot is None:
         return update
     state = "on_hold" if robot.hold else update.state
@@ -216,8 +220,16 @@ def _acknowledged(doc: Document, fleet: Mapping[str, RobotRow]) -> tuple[bool, i
     """(owner, robots that were heard of since, robots concerned, longest wait): asked for is not the same as done."""
     if doc.pause is None or doc.ended:
         return None
-    heard = sum(1 for name in doc.pause.robots if name in fleet and fleet[name].last_seen_at >= doc.pause.at > 0)
-    return doc.pause.at > 0, heard, len(doc.pause.robots), doc.pause.worst_s
+    concerned = len(doc.pause.robots)
+    return doc.pause.at > 0, concerned - len(_silent(doc, fleet)), concerned, doc.pause.worst_s
+
+
+def _silent(doc: Document, fleet: Mapping[str, RobotRow]) -> list[str]:
+    """Robots that a pause concerns and that were not heard of since the owner took it."""
+    if doc.pause is None or doc.ended:
+        return []
+    at = doc.pause.at
+    return [name for name in doc.pause.robots if not (name in fleet and fleet[name].last_seen_at >= at > 0)]
 
 
 def _split(robots: Sequence[RobotUpdate]) -> tuple[int, int, int] | None:
