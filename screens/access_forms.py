@@ -62,12 +62,12 @@ def asking(client: Client, done: Done, limits: Mapping[str, float], *, robot: st
             when=_is(*TELEOP),
             hint="some letters of its name, site or serial",
         ),
-        FormField("site", "Site", required=True, when=_is("shell"), hint="whose gateway"),
+        FormField("site", "Site", required=True, when=_is("shell"), of=("site",), hint="whose gateway"),
         FormField(
             "names", "Data", required=True, when=_is(*DATA), hint="sessions, a snapshot or digests, separated by commas"
         ),
         FormField("purpose", "Because", required=True, hint="what it is for; people decide by it"),
-        FormField("ticket", "Ticket", hint="the case or incident; needed from outside the company"),
+        FormField("ticket", "Ticket", of=("case", "incident"), hint="the case or incident; needed from outside the company"),
         FormField("duration_s", "How long", kind="duration", hint="the policy's limit when left out"),
         FormField(
             "public_key",
@@ -76,7 +76,7 @@ def asking(client: Client, done: Done, limits: Mapping[str, float], *, robot: st
             when=_is("shell"),
             hint="the text of your id_….pub; the private half stays with you",
         ),
-        FormField("on_behalf_of", "For whom", hint="when it is not for you"),
+        FormField("on_behalf_of", "For whom", kind="person", hint="when it is not for you"),
         FormField(
             "transform",
             "Take less",
@@ -257,7 +257,7 @@ def breaking(client: Client, done: Done, *, robot: str = "") -> FormScreen:
     fields = (
         FormField("action", "What", kind="choice", required=True, choices=DRIVEN, default="assist"),
         FormField("robot", "Robot", kind="robot", required=True, when=_is(*TELEOP)),
-        FormField("site", "Site", required=True, when=_is("shell")),
+        FormField("site", "Site", required=True, when=_is("shell"), of=("site",)),
         FormField("public_key", "Public key", required=True, when=_is("shell")),
         FormField("reason", "Because", required=True, hint="read by compliance, who is paged now"),
     )

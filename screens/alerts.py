@@ -218,7 +218,7 @@ class AlertsScreen(QScreen):
             FormField("what", "What", kind="choice", required=True, choices=choices, default=choices[0][0]),
             FormField("seconds", "How long", kind="duration", required=True, default="2h", hint="it ends by itself"),
             FormField("comment", "Because", required=True, hint="why nobody needs to be told; it is recorded"),
-            FormField("case", "Case", hint="what it is for, M-\u2026"),
+            FormField("case", "Case", of=("case",), hint="what it is for, M-\u2026"),
         )
         self.console.ask_form(
             FormScreen(

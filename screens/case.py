@@ -312,7 +312,7 @@ class CaseScreen(Travels):
         self._ask(
             "case.merge",
             "{id} is a duplicate",
-            FormField("into", "Of which case", required=True, hint="M-311"),
+            FormField("into", "Of which case", required=True, of=("case",), hint="M-311"),
             "Merge",
         )
 

@@ -242,6 +242,7 @@ class EventsScreen(SplitScreen):
 
     def act_events_emit(self) -> None:
         from screens.form import FormField, FormScreen
+        from screens.form_fields import json_as
 
         names = sorted({rule.on for rule in self._rules.values() if rule.kind == "event"})
 
@@ -250,8 +251,8 @@ class EventsScreen(SplitScreen):
 
         fields = (
             FormField("event", "Event", required=True, complete=fitting, hint="its name, such as qd.robot.error"),
-            FormField("subject", "About", hint="a robot, a record, a run"),
-            FormField("data", "What it says", "long", hint='a JSON object, such as {"robot": "HAM2-amr-0001"}'),
+            FormField("subject", "About", of=("robot", "run", "case", "incident"), hint="a robot, a record, a run"),
+            FormField("data", "What it says", "long", check=json_as(dict), hint='a JSON object, such as {"robot": "HAM2-amr-0001"}'),
         )
         self.console.ask_form(FormScreen("Tell an event", fields, self._emit, "event.emit", verb="Tell it"))
 

@@ -5,6 +5,7 @@ Pure. The engine judges again; this is so that a mistake is said while it is bei
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -182,6 +183,22 @@ def matching(text: str, known: Sequence[Match], most: int = 200) -> list[Match]:
         ranked.append((rank, place, (value, about)))
     ranked.sort(key=lambda one: one[:2])
     return [match for _, _, match in ranked[:most]]
+
+
+def json_as(shape: type) -> Callable[[str], str]:
+    """A check for a text that must be JSON: an object (`dict`) or a list."""
+    word = "object" if shape is dict else "list"
+
+    def check(text: str) -> str:
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError as error:
+            return f"not JSON at line {error.lineno}, column {error.colno}: {error.msg.lower()}"
+        except RecursionError:
+            return "it nests too deep"
+        return "" if isinstance(value, shape) else f"a JSON {word}, not {type(value).__name__}"
+
+    return check
 
 
 def _fits(pattern: str, text: str) -> bool:

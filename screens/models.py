@@ -70,7 +70,7 @@ FORM = (
     ),
     FormField("line", "Model line", required=True, hint="such as pick"),
     FormField("version", "Version", hint="the software version it becomes part of; counted per line when empty"),
-    FormField("snapshot", "Snapshot", hint="the dataset it learnt from"),
+    FormField("snapshot", "Snapshot", of=("snapshot",), hint="the dataset it learnt from"),
     FormField("safety_relevant", "Touches safety?", kind="bool", default="no", hint="then two people approve"),
     FormField("notes", "Use and limits", kind="long"),
 )

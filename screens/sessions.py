@@ -166,7 +166,7 @@ class SessionsScreen(QScreen):
         fields = (
             FormField("folder", "Folder", required=True, hint="its whole path, as the engine sees it"),
             FormField("dataset", "For dataset", hint="its name, such as bins; empty: none yet"),
-            FormField("site", "Said to be from", hint="where the header does not say"),
+            FormField("site", "Said to be from", of=("site",), hint="where the header does not say"),
             FormField("robot", "Said to be of", kind="robot", hint="a header that says another robot is set aside"),
         )
 

@@ -15,7 +15,7 @@ from engine.contract.system import WorkflowView
 from screens import event_views
 from screens.acts import Act, Reason, register
 from screens.base import Target
-from screens.form_fields import FormField
+from screens.form_fields import FormField, json_as
 from screens.model import Delta, coarse
 from screens.split import SplitScreen
 from screens.widgets.line_table import Column, LineTable
@@ -296,6 +296,23 @@ def may_start(view: WorkflowView, roles: tuple[str, ...], verbs: tuple[str, ...]
     return not view.starters or bool(set(view.starters) & set(roles)) or may(verbs, "engine.stop")
 
 
+NAMED = {
+    "site": ("site",),
+    "cohort": ("cohort",),
+    "run": ("run",),
+    "rollout": ("rollout",),
+    "artifact": ("artifact",),
+    "candidate": ("candidate",),
+    "snapshot": ("snapshot",),
+    "session": ("session",),
+    "training": ("training",),
+    "case": ("case",),
+    "incident": ("incident",),
+    "request": ("access_request",),
+}
+"""Inputs by these names mean a thing the engine knows: those that fit are offered."""
+
+
 def field_of(name: str, spec: Mapping[str, Json]) -> FormField:
     """A form's field for an input of a workflow."""
     kind = spec.get("type", "string")
@@ -331,10 +348,19 @@ def field_of(name: str, spec: Mapping[str, Json]) -> FormField:
             "long",
             required,
             default=text,
+            check=json_as(list if kind == "array" else dict),
             hint=hint or f"as JSON, {'a list' if kind == 'array' else 'an object'}",
         )
-    robot = name in ("robot",)
-    return FormField(name, label, "robot" if robot else "text", required, default=default or "", hint=hint)
+    return FormField(
+        name,
+        label,
+        "robot" if name == "robot" else "text",
+        required,
+        default=default or "",
+        hint=hint,
+        of=NAMED.get(name, ()),
+        pattern=str(spec.get("pattern") or ""),
+    )
 
 
 def _listed(default: Json) -> str:
