@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from engine.api import feed, history, past, search, secrets, terminals, views
+from engine.api import calendar, feed, history, past, search, secrets, terminals, views
 from engine.api.access import Caller, caller_of, me
 from engine.api.door import VERSION, Door
 from engine.api.openapi import describe
@@ -26,6 +26,7 @@ from engine.api.problems import Denied, answer, not_found, refuse, snake
 from engine.capabilities import subjects
 from engine.capabilities.reads import Read as SubjectRead
 from engine.capabilities.vault import VaultError
+from engine.contract.calendar import CalendarView
 from engine.contract.common import Problem
 from engine.contract.fleet import CohortView, RobotPage, RobotRow
 from engine.contract.gates import GateDetail, GatePage
@@ -245,6 +246,12 @@ READS: dict[str, tuple[Any, str, tuple[str, ...], Read]] = {
     "/v1/me": (Me, "Who the kernel says you are.", (), lambda d, c, at, q: me(d, c)),
     "/v1/watch": (WatchSnapshot, "All that the first screen needs.", (), lambda d, c, at, q: views.watch(d, c)),
     "/v1/search": (FoundPage, "Anything by id or a word of its name, best first.", search.QUERIES, search.find),
+    "/v1/calendar": (
+        CalendarView,
+        "What lies ahead: windows, and whatever ends or is due.",
+        calendar.QUERIES,
+        lambda d, c, at, q: calendar.view(d.policy.calendar, _Looking(d, c), q),
+    ),
     "/v1/runs": (RunPage, "Runs, newest first.", ("status", "workflow", "text", "sort", "cursor", "limit"), _runs),
     "/v1/runs/{run}": (RunDetail, "Everything about one run, now or after the event `at`.", ("at",), _run),
     "/v1/runs/{run}/events": (EventPage, "The events of one run.", ("after", "limit"), _events),

@@ -68,10 +68,10 @@ def report(
     more: dict[str, int] = {}
     happened = _kept(sorted(_happened(shelf, after, begun), key=lambda one: -one.at), "happened", more)
     waits = _kept(_waits(shelf, now), "waits", more)
-    ends = sorted(_ends(shelf, now, now + within_s, policy), key=lambda one: one.at)
+    ending = sorted(ends(shelf, now, now + within_s, policy), key=lambda one: one.at)
     return ShiftReport(
         person=person, since=begun, why_since=why, at=now, within_s=within_s, commands=tuple(_commands(shelf, person)),
-        happened=happened, waits=waits, expires=_kept(ends, "expires", more), counts=_counts(shelf, after), more=more,
+        happened=happened, waits=waits, expires=_kept(ending, "expires", more), counts=_counts(shelf, after), more=more,
     )  # fmt: skip
 
 
@@ -271,7 +271,8 @@ def _waits(shelf: Shelf, now: float) -> Iterable[ShiftLine]:
 # -- what ends soon ------------------------------------------------------------------------------------------------
 
 
-def _ends(shelf: Shelf, now: float, until: float, policy: Mapping[str, Json]) -> Iterable[ShiftLine]:
+def ends(shelf: Shelf, now: float, until: float, policy: Mapping[str, Json]) -> Iterable[ShiftLine]:
+    """What ends or is due up to `until`, and what is overdue; in no order. The calendar shows the same."""
     rows = shelf.all(
         "select id, question, expires_at, claimed_by from gates where state = 'open' and expires_at <= ? and expires_at > 0 limit 200",
         (until,),
