@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from engine.capabilities.ports import ActionError
+from engine.capabilities.registry import Registry
 from engine.core import events as e
 from engine.core.events import GateOpened
 from tests.unit.rollout.recording import Recording
@@ -117,6 +120,22 @@ async def test_two_approvals_do_not_promote_on_data_that_is_missing() -> None:
     await sim.run(limit_s=60 * 3600)
     refused = [x for x in sim.of(e.StepFailed) if x.failure.error == "PromotionRefused"]
     assert refused, "people said go on, the data said nothing"
+    assert not [x for x in sim.of(e.Emitted) if x.event == "qd.rollout.stage.passed"]
+
+
+async def test_a_promotion_that_can_not_ask_for_its_data_is_measured_on() -> None:
+    """Nobody has to answer for an owner that is away: no second question is put to people."""
+    sim = Simulation("telemetry-outage", 7, vote=lambda gate: "approve")
+
+    async def away(context: Any, given: Any) -> Any:
+        raise ActionError("Unreachable", "the metrics cannot be reached", kind="communication")
+
+    listed = dict(sim.registry.actions)
+    sim.registry = Registry(listed | {"rollout.promote": replace(listed["rollout.promote"], run=away)})
+    await sim.run(limit_s=60 * 3600)
+    steps = [x.step for x in sim.of(e.StepFailed) if x.failure.error == "Unreachable"]
+    assert "stages.promote_early" in steps
+    assert not [x for x in sim.of(e.GateOpened) if x.step.startswith("stages.promote_early")]
     assert not [x for x in sim.of(e.Emitted) if x.event == "qd.rollout.stage.passed"]
 
 
