@@ -282,7 +282,7 @@ class Console(Alerted, Drafting, Reading, Lending, Looks, Prompting, inherit_bin
         elif name == "palette":
             from screens.palette import PaletteScreen
 
-            self.push_screen(PaletteScreen(self.front()))
+            self.push_screen(PaletteScreen(self.front(), self.lines()))
         elif name == "notices":
             from screens.help import NoticesScreen
 

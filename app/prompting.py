@@ -154,6 +154,21 @@ class Prompting(Travel, inherit_bindings=False):
             self.keep("views", views.stored(known))
             self.tell("forgotten: ", (rest, "strong"), seconds=3.0)
 
+    def lines(self) -> dict[str, str]:
+        """What may be said after `:` that is no key, for the palette."""
+        back = "where it was marked"
+        return {
+            **{f"theme {name}": "theme: how everything looks" for name in self.theme_names()},
+            **{f"view {name}": view.words for name, view in self.views().items()},
+            **{f"return {letter}": f"{back}: {spot.words}" for letter, spot in self.marks().items()},
+            "marks": "places with a letter",
+            "view": "the saved views",
+            "hints": "hints for those who are new here, on or off",
+        }
+
+    def line_return(self, rest: str) -> None:
+        self.return_to(rest[:1])
+
     # -- hints --------------------------------------------------------------------------------------------------
 
     def line_hints(self, rest: str) -> None:

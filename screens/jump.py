@@ -46,6 +46,7 @@ OTHERS = (
 )
 NEED = {
     "as": "the name of a person of the sandbox",
+    "return": "the letter of a mark",
     "save": "a name for how this list looks now, like :save late",
     "forget": "the name of a view",
 }
