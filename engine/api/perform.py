@@ -294,6 +294,7 @@ _COMMANDS: dict[str, Callable[[Caller, verbs.Request, Any], core.Command]] = {
         form=a.form,
     ),
     "gate.withdraw": lambda c, r, a: core.WithdrawVote(gate=r.target, voter=c.voter()),
+    "gate.abstain": lambda c, r, a: core.Abstain(gate=r.target, voter=c.voter(), reason=a.reason),
     "gate.delegate": lambda c, r, a: core.Delegate(gate=r.target, voter=c.voter(), to=a.to, until=a.until),
     "gate.claim": lambda c, r, a: core.Claim(gate=r.target, voter=c.voter()),
     "gate.ask": lambda c, r, a: core.AskInfo(gate=r.target, voter=c.voter(), question=a.question),

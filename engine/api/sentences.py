@@ -326,6 +326,7 @@ _SENTENCES: dict[str, Callable[[Data], tuple[str, str]]] = {
     "EvidenceChanged": _plain(lambda d: f"the evidence of {_path(d)} changed: earlier votes are void", "warning"),
     "VoteCast": _vote_cast,
     "VoteChanged": _vote_cast,
+    "VoteAbstained": _plain(lambda d: f"{d['person']} abstains on {_path(d)}{_because(d)}", "notice"),
     "VoteWithdrawn": _plain(lambda d: f"{d['person']} took back the vote on {_path(d)}", "notice"),
     "VoteRefused": _plain(
         lambda d: f"the vote of {d['person']} on {_path(d) or d['gate']} was refused: {_cut(d['reason'])}", "warning"

@@ -111,6 +111,12 @@ class GateWithdraw(Args, frozen=True, kw_only=True):
     pass
 
 
+class GateAbstain(Args, frozen=True, kw_only=True):
+    """No vote, on the record: another has to answer."""
+
+    reason: Text = ""
+
+
 class GateDelegate(Args, frozen=True, kw_only=True):
     """`until` is UTC epoch seconds on the engine's clock."""
 
@@ -201,6 +207,7 @@ VERBS: dict[str, Verb] = {
         Verb("run.signal", RunSignal, "signal a run"),
         Verb("gate.vote", GateVote, "vote"),
         Verb("gate.withdraw", GateWithdraw, "take back a vote"),
+        Verb("gate.abstain", GateAbstain, "abstain"),
         Verb("gate.delegate", GateDelegate, "delegate a vote"),
         Verb("gate.claim", GateClaim, "claim a gate"),
         Verb("gate.ask", GateAsk, "ask on a gate"),

@@ -17,7 +17,8 @@ from engine.language.shapes import BAD, Duration, Either, ListOf, MapOf, Number,
 
 CORE = (
     "run.start", "run.suspend", "run.resume", "run.cancel", "run.terminate", "run.retry", "run.skip", "run.redrive",
-    "run.migrate", "run.comment", "run.override-window", "run.signal", "gate.vote", "gate.withdraw", "gate.delegate",
+    "run.migrate", "run.comment", "run.override-window", "run.signal", "gate.vote", "gate.abstain", "gate.withdraw",
+    "gate.delegate",
     "gate.claim", "gate.ask", "rollout.start", "rollout.pause", "rollout.hold", "rollout.resume", "rollout.promote",
     "rollout.rollback", "rollout.extend", "workflow.register", "engine.stop",
 )  # fmt: skip

@@ -151,6 +151,14 @@ class WithdrawVote(Command, frozen=True, kw_only=True):
     voter: Voter
 
 
+class Abstain(Command, frozen=True, kw_only=True):
+    """Says, on the record, that the person will not answer: another has to."""
+
+    gate: str
+    voter: Voter
+    reason: str = ""
+
+
 class Delegate(Command, frozen=True, kw_only=True):
     """`voter` lets `to` vote with `voter`'s roles until then. No chains: a delegate can't delegate."""
 

@@ -144,6 +144,7 @@ _VERBS: dict[type[c.Command], Callable[[Deciding, Any], None]] = {
     c.EndChild: answering.end_child,
     c.Vote: voting.vote,
     c.WithdrawVote: voting.withdraw,
+    c.Abstain: voting.abstain,
     c.Delegate: voting.delegate,
     c.Claim: voting.claim,
     c.AskInfo: voting.ask,

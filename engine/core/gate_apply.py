@@ -8,6 +8,7 @@ from typing import Any
 from engine.core import gate_events as e
 from engine.core import state as s
 from engine.core.event import Event
+from engine.core.gates import ABSTAINED
 from engine.core.state import Ballot, Grant, Question, State
 
 GATES_REMEMBERED = 32
@@ -81,6 +82,21 @@ def _vote_cast(state: State, event: e.VoteCast) -> None:
     )
 
 
+def _abstained(state: State, event: e.VoteAbstained) -> None:
+    question = _question(state, event)
+    question.votes = [vote for vote in question.votes if vote.person != event.person]
+    question.votes.append(
+        Ballot(
+            person=event.person,
+            answer=ABSTAINED,
+            digest=event.evidence_digest,
+            at=event.at,
+            on_behalf_of=event.on_behalf_of,
+            rationale=event.reason,
+        )
+    )
+
+
 def _vote_withdrawn(state: State, event: e.VoteWithdrawn) -> None:
     question = _question(state, event)
     question.votes = [vote for vote in question.votes if vote.person != event.person]
@@ -123,7 +139,9 @@ def _passed(state: State, event: e.GatePassed) -> None:
             token.round, token.doubts = token.attempt, 0
         return
     output = {"answer": event.answer, "form": event.form, "by": list(event.votes)}
-    rationale = "; ".join(vote.rationale for vote in question.votes if vote.rationale and not vote.void)
+    rationale = "; ".join(
+        vote.rationale for vote in question.votes if vote.rationale and not vote.void and vote.answer != ABSTAINED
+    )
     token.results[event.step.rpartition(".")[2]] = {"output": output, "rationale": rationale, **output}
     token.output, token.phase, token.overridden = output, s.DONE, ""
 
@@ -157,6 +175,7 @@ GATE_TABLE: dict[type[Event], Callable[[State, Any], None]] = {
     e.EvidenceChanged: _evidence_changed,
     e.VoteCast: _vote_cast,
     e.VoteChanged: _vote_cast,
+    e.VoteAbstained: _abstained,
     e.VoteWithdrawn: _vote_withdrawn,
     e.DelegationGranted: _delegated,
     e.GateClaimed: _claimed,

@@ -76,6 +76,19 @@ class VoteWithdrawn(Event, frozen=True, kw_only=True):
     at: float
 
 
+class VoteAbstained(Event, frozen=True, kw_only=True):
+    """Somebody who may answer does not, on purpose. It fills no seat and is no answer; a vote may still follow it."""
+
+    scope: str
+    step: str
+    gate: str
+    person: str
+    evidence_digest: str
+    at: float
+    reason: str = ""
+    on_behalf_of: str | None = None
+
+
 class VoteRefused(Event, frozen=True, kw_only=True):
     """A vote that did not count, and why: kept, because a refused approval is an audit fact."""
 

@@ -6,7 +6,8 @@ Rules:
    (First-fit refuses three in ten quorums that are truly met.)
 3. Nobody excluded counts, neither as a voter nor as the giver of a delegation. A delegate can't delegate.
 4. Only votes on the evidence as it stands count.
-5. A gate that was escalated lets holders of that role take any open seat; it does not make fewer people enough.
+5. An abstention is kept beside the votes, fills no seat and is no answer: it never makes fewer people enough.
+6. A gate that was escalated lets holders of that role take any open seat; it does not make fewer people enough.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from engine.core.commands import Voter
 from engine.core.state import Ballot, Grant, Question
 
 Json = Any
+
+ABSTAINED = "abstain"
+"""What stands in the place of an answer; no gate has it among its answers."""
 
 _canonical = msgspec.json.Encoder(order="sorted")
 

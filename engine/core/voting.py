@@ -11,7 +11,7 @@ from engine.core.deciding import Deciding
 from engine.core.definition import Outcome
 from engine.core.entering import closed_window
 from engine.core.forms import FormError, checked, fields_of
-from engine.core.gates import counting, evidence_digest, filled, seat_label, standing
+from engine.core.gates import ABSTAINED, counting, evidence_digest, filled, seat_label, standing
 from engine.core.state import Question, Timer, Token
 
 Json = Any
@@ -252,6 +252,37 @@ def withdraw(d: Deciding, command: c.WithdrawVote) -> None:
         record(d, ("WithdrawVote", person), "not_found", f"{person} has no vote at {question.id}")
         return
     d.emit(e.VoteWithdrawn(scope=token.scope, step=token.step, gate=question.id, person=person, at=d.now))
+
+
+def abstain(d: Deciding, command: c.Abstain) -> None:
+    """Fills no seat and decides nothing. A vote of the same person or authority takes its place, and it that of a vote."""
+    found = _person(d, "Abstain", command.gate, command.voter)
+    if found is None:
+        return
+    token, question = found
+    person = command.voter.person
+    place = standing(question, command.voter, d.now)
+    giver = place[2] if isinstance(place, tuple) else None
+    mine = next((one for one in question.votes if one.person == person and not one.void), None)
+    if d.now >= question.expires:
+        record(d, ("Abstain", person), "expired", "the time to answer is over")
+    elif mine is not None and mine.answer == ABSTAINED:
+        record(d, ("Abstain", person), "duplicate", f"{person} has already abstained")
+    elif giver is not None and any(one.person == giver and not one.void for one in question.votes):
+        record(d, ("Abstain", person), "duplicate", f"{giver}, for whom {person} would abstain, has already answered")
+    else:
+        d.emit(
+            e.VoteAbstained(
+                scope=token.scope,
+                step=token.step,
+                gate=question.id,
+                person=person,
+                evidence_digest=question.digest,
+                at=d.now,
+                reason=command.reason,
+                on_behalf_of=giver,
+            )
+        )
 
 
 def delegate(d: Deciding, command: c.Delegate) -> None:

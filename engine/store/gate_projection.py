@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.core import events as e
-from engine.core.gates import seating
+from engine.core.gates import ABSTAINED, seating
 from engine.core.state import Ballot, Question
 from engine.core.state import path as path_of
 from engine.store import statements as sql
@@ -107,6 +107,7 @@ class GateProjector:
             "EvidenceChanged",
             "VoteCast",
             "VoteChanged",
+            "VoteAbstained",
             "VoteWithdrawn",
             "VoteRefused",
             "DelegationGranted",
@@ -208,6 +209,19 @@ def _apply(row: dict[str, Any], view: StoredGate, record: Recorded, event: Any) 
                     roles=event.roles,
                     groups=event.groups,
                     rationale=event.rationale,
+                    on_behalf_of=event.on_behalf_of,
+                )
+            )
+        case e.VoteAbstained():
+            view.votes = [vote for vote in view.votes if vote.refused or vote.person != event.person]
+            view.votes.append(
+                StoredVote(
+                    person=event.person,
+                    answer=ABSTAINED,
+                    at=event.at,
+                    via=record.actor.via,
+                    digest=event.evidence_digest,
+                    rationale=event.reason,
                     on_behalf_of=event.on_behalf_of,
                 )
             )

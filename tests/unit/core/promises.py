@@ -51,7 +51,7 @@ def _votes_count_once(events: list[e.Event]) -> None:
             digest[event.gate], votes[event.gate] = event.evidence_digest, {}
         elif isinstance(event, e.VoteCast):
             votes[event.gate][event.person] = event
-        elif isinstance(event, e.VoteWithdrawn):
+        elif isinstance(event, (e.VoteWithdrawn, e.VoteAbstained)):
             votes[event.gate].pop(event.person, None)
         elif isinstance(event, e.GatePassed):
             gate = opened[event.gate]

@@ -13,7 +13,7 @@ from engine.core import effects as f
 from engine.core import events as e
 from engine.core.deciding import WindowState
 from engine.core.definition import Definition, FormField, Gate, Outcome, Seat, Step, Windows
-from engine.core.gates import evidence_digest, filled, seating, why_not
+from engine.core.gates import ABSTAINED, evidence_digest, filled, seating, why_not
 from engine.core.state import Ballot, Question
 from tests.unit.core.rig import Rig, action, flow, voter
 
@@ -164,6 +164,37 @@ def test_people_may_think_again_and_take_back_a_vote() -> None:
     rig.vote(MANAGER)
     rig.vote(MANAGER, "reject")
     assert rig.of(e.VoteChanged) and rig.phase("no") == "call"
+
+
+def test_an_abstention_fills_no_seat_and_decides_nothing() -> None:
+    rig = Rig(gate(Seat(role="manager", count=1))).start()
+    rig.do(c.Abstain(gate=rig.gate(), voter=MANAGER, reason="I built it"))
+    question = rig.token("ask").question
+    assert question is not None and not filled(question), "the seat is as open as before"
+    assert [(one.person, one.answer) for one in question.votes] == [(MANAGER.person, ABSTAINED)]
+    rig.do(c.Abstain(gate=rig.gate(), voter=MANAGER))
+    assert rig.code == "duplicate"
+    rig.vote(voter("other", "manager"))
+    assert rig.of(e.GatePassed)[0].votes == ("other",), "nobody who abstained is among those who decided"
+
+
+def test_who_abstained_may_still_vote_and_who_voted_abstain() -> None:
+    rig = Rig(gate(Seat(role="manager", count=2))).start()
+    rig.vote(MANAGER)
+    rig.do(c.Abstain(gate=rig.gate(), voter=MANAGER))
+    question = rig.token("ask").question
+    assert question is not None and len(question.votes) == 1, "the vote is gone"
+    rig.vote(MANAGER)
+    rig.vote(voter("other", "manager"))
+    assert sorted(rig.of(e.GatePassed)[0].votes) == sorted((MANAGER.person, "other"))
+
+
+def test_only_who_may_answer_may_abstain() -> None:
+    rig = Rig(gate(Seat(role="manager"), exclude=("'eve'",))).start()
+    rig.do(c.Abstain(gate=rig.gate(), voter=voter("eve", "manager")))
+    assert rig.code == "excluded"
+    rig.do(c.Abstain(gate=rig.gate(), voter=voter("lou", "driver")))
+    assert rig.code == "wrong_role"
 
 
 def test_new_evidence_voids_the_votes_that_did_not_see_it() -> None:

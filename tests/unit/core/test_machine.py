@@ -112,7 +112,9 @@ class CoreMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.rig.state.gates)
     @rule(
-        who=st.sampled_from(PEOPLE), what=st.sampled_from(["withdraw", "delegate", "claim", "ask", "evidence"]), n=pick
+        who=st.sampled_from(PEOPLE),
+        what=st.sampled_from(["withdraw", "abstain", "delegate", "claim", "ask", "evidence"]),
+        n=pick,
     )
     def at_gate(self, who: c.Voter, what: str, n: int) -> None:
         gate = self.rig.gate()
@@ -120,6 +122,7 @@ class CoreMachine(RuleBasedStateMachine):
         self.do(
             {
                 "withdraw": c.WithdrawVote(gate=gate, voter=who),
+                "abstain": c.Abstain(gate=gate, voter=who),
                 "delegate": c.Delegate(gate=gate, voter=who, to=to, until=self.rig.now + n % 500),
                 "claim": c.Claim(gate=gate, voter=who),
                 "ask": c.AskInfo(gate=gate, voter=who, question="?"),

@@ -69,7 +69,11 @@ def commands(rig: Rig) -> list[c.Command]:
                 c.Vote(gate=gate, voter=who, answer=answer, evidence_digest=digest)
                 for answer in ("approve", "reject", "retry", "abort")
             ]
-            out += [c.WithdrawVote(gate=gate, voter=who), c.Claim(gate=gate, voter=who)]
+            out += [
+                c.WithdrawVote(gate=gate, voter=who),
+                c.Claim(gate=gate, voter=who),
+                c.Abstain(gate=gate, voter=who),
+            ]
             out += [
                 c.Delegate(gate=gate, voter=who, to="eve", until=9e9),
                 c.AskInfo(gate=gate, voter=who, question="?"),
