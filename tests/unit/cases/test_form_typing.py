@@ -56,7 +56,7 @@ async def test_what_is_wrong_is_said_while_it_is_typed(at: At) -> None:
 )
 def test_json_is_checked_with_its_place(text: str, reason: str) -> None:
     said = json_as(dict)(text)
-    assert reason in said and (bool(said) or not reason and text.startswith("{"))
+    assert reason in said and (bool(said) or (not reason and text.startswith("{")))
 
 
 def test_a_pattern_of_another_dialect_is_the_engines() -> None:
