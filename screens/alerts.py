@@ -1,33 +1,34 @@
 """Alerts as the alert managers have them, and silences: who silenced what, why, until when. Silencing asks for a phrase.
 
-The upper list is a mirror (it says how old it is); the lower one is our own record of silences.
+The upper list is a mirror (it says how old it is); the lower one is our own record of silences. A flood is shown as
+clusters. Taking an alert on says who has it; it goes on firing.
 """
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Any
 
-from textual.app import ComposeResult
-
 from engine.contract.alerts import SILENCE_OVER, SilenceRecord
+from engine.contract.client import EngineUnreachable, Refused
 from engine.contract.common import CommandAnswer
+from engine.contract.oncall import Acknowledgement
 from engine.contract.systems import MirrorObject, MirrorPage, SystemPage
-from screens import acts, alerts_view
+from screens import acts, alert_groups, alerts_view
 from screens.acts import Act, Level, Reason
-from screens.base import QScreen, Target
+from screens.base import Target
 from screens.form import FormField, FormScreen, sending
-from screens.model import Delta
+from screens.layout import Line
+from screens.mirrored import MirroredScreen
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
-from screens.widgets.text import Page
+from screens.widgets.rows import Cells
 
-AGAIN_S = 5.0
-"""Real seconds between looks at the mirror while the screen is in front."""
 MOST = 500
 
 acts.register(
     Act("alerts.silence", "s", "silence", target="alert", level=Level.RISK, help="Nobody is told of it until an end; you answer for it", cli="qd alerts silence robot=ROBOT --for 2h --comment WHY", order=1),
+    Act("alerts.ack", "a", "take/let go", target="alert", level=Level.SAFE, help="You have it; on what is yours: not any more. On a cluster: all of it that is nobody's", cli="qd alerts ack ALERT", order=2),
+    Act("alerts.group", "o", "group", help="Each alert, or in clusters by alert, robot, site; a flood is clusters anyway", cli="qd alerts ls --by alert", order=5),
     Act("alerts.end", "K", "end silence", target="silence", level=Level.SAFE, command="silence.end", help="End a silence, at once", cli="qd alerts end {id}", order=2),
     Act("alerts.case", "c", "its cases", target="alert", help="Cases of its robot", cli="qd cases ls", order=3),
     Act("alerts.robot", "r", "its robot", target="alert", help="The robot in the fleet", cli="qd fleet show ROBOT", order=4),
@@ -53,12 +54,15 @@ SILENCES = (
 )
 
 
-class AlertsScreen(QScreen):
+class AlertsScreen(MirroredScreen):
     NAME = "alerts"
     TITLE_WORD = "Alerts"
-    ACTS = ("alerts.silence", "alerts.end", "alerts.case", "alerts.robot")
+    ACTS = ("alerts.silence", "alerts.ack", "alerts.end", "alerts.case", "alerts.robot", "alerts.group")
     ROOT = True
     AUTO_FOCUS = "#alerts"
+    UPPER = ("alerts", ALERTS, "Nothing fires, as far as is mirrored.")
+    LOWER = ("silences", SILENCES, "Nothing is silenced from here: s on an alert does it.")
+    KINDS = ("silence", "acknowledgement")
     CSS = """
     AlertsScreen #alerts { height: 3fr; min-height: 5; }
     AlertsScreen #about { height: auto; max-height: 5; }
@@ -68,135 +72,171 @@ class AlertsScreen(QScreen):
     def __init__(self) -> None:
         super().__init__()
         self.rows: tuple[MirrorObject, ...] | None = None
-        self.held: tuple[SilenceRecord, ...] = ()
+        self.silenced: tuple[SilenceRecord, ...] = ()
+        self.held: dict[tuple[str, str], Acknowledgement] = {}
         self.systems: SystemPage | None = None
-        self._asked_at = 0.0
-        self._again = False
+        self._by = ""
+        """How the reader wants it grouped; empty: as it comes, clusters in a flood."""
+        self._unfolded: set[str] = set()
+        self._flood = False
 
-    def body(self) -> ComposeResult:
-        yield LineTable(ALERTS, empty=("Loading \u2026",), id="alerts")
-        about = Page(id="about")
-        about.can_focus = False
-        yield about
-        yield LineTable(SILENCES, empty=("Nothing is silenced from here: s on an alert does it.",), id="silences")
-
-    def on_mount(self) -> None:
-        self.refetch()
-
-    def on_screen_resume(self) -> None:
-        if self.rows is not None:
-            self.refetch()
-
-    def refetch(self) -> None:
-        self._asked_at, self._again = monotonic(), False
-        self.ask(self._read, self._got)
-
-    async def _read(self) -> tuple[MirrorPage, tuple[SilenceRecord, ...], SystemPage]:
+    async def read_all(self) -> tuple[MirrorPage, tuple[SilenceRecord, ...], tuple[Acknowledgement, ...], SystemPage]:
         found = await self.client.read("/v1/mirror", MirrorPage, kind=alerts_view.FEED, limit=MOST)
-        held = await self.client.records("silence", SilenceRecord, limit=200)
-        return found, held, await self.client.read("/v1/connectors", SystemPage)
+        silenced = await self.client.records("silence", SilenceRecord, limit=200)
+        held = await self.client.records("acknowledgement", Acknowledgement, state="held", limit=MOST)
+        return found, silenced, held, await self.client.read("/v1/connectors", SystemPage)
 
-    def _got(self, found: tuple[MirrorPage, tuple[SilenceRecord, ...], SystemPage]) -> None:
-        self.rows, self.held, self.systems = found[0].objects, found[1], found[2]
-        self._show()
+    def take(
+        self, found: tuple[MirrorPage, tuple[SilenceRecord, ...], tuple[Acknowledgement, ...], SystemPage]
+    ) -> None:
+        self.rows, self.silenced, self.systems = found[0].objects, found[1], found[3]
+        self.held = alert_groups.held_by(found[2])
+        flood = alert_groups.flooded(self.rows, self.model.now())
+        if flood and not self._flood and not self._by:
+            self.console.tell(
+                ("a flood of alerts: shown in clusters", "caution"), "  Enter unfolds one, o groups otherwise"
+            )
+        self._flood = flood
 
-    def model_changed(self, delta: Delta | None) -> None:
-        if delta is None or delta.of("silence"):
-            self._again = True
+    @property
+    def loaded(self) -> bool:
+        return self.rows is not None
 
-    def each_second(self) -> None:
-        waited = monotonic() - self._asked_at
-        if self.online and (waited > AGAIN_S or (self._again and waited > 0.5)):
-            self.refetch()
-        self._show()
+    @property
+    def by(self) -> str:
+        return self._by or ("alert" if self._flood else "each")
 
-    def on_resize(self) -> None:
-        super().on_resize()
-        self._show()
+    def fill(self, upper: LineTable, lower: LineTable, now: float) -> list[Line]:
+        upper.merge(self._upper_rows(now))
+        lower.merge([(one.id, alerts_view.silence_cells(one, now)) for one in alerts_view.silences(self.silenced)])
+        on = self.on_lower
+        return alerts_view.about(None if on else self.alert(), self.silence() if on else None, now, self.held)
 
-    def _show(self) -> None:
-        if not self.is_mounted or self.rows is None:
-            return
-        now, table = self.model.now(), self.query_one("#alerts", LineTable)
-        table.empty = ("Nothing fires, as far as is mirrored.",)
-        table.merge([(_key(one), alerts_view.cells(one, now)) for one in alerts_view.ordered(self.rows)])
-        self.query_one("#silences", LineTable).merge(
-            [(one.id, alerts_view.silence_cells(one, now)) for one in alerts_view.silences(self.held)]
-        )
-        on = self._on_silences
-        lines = alerts_view.about(None if on else self.alert(), self.silence() if on else None, now)
-        self.query_one("#about", Page).show(lines)
+    def _upper_rows(self, now: float) -> list[tuple[str, Cells]]:
+        return alerts_view.rows_of(self.rows or (), self.held, self.by, self._unfolded, now)
 
-    def verdict(self) -> list[Part]:
-        if self.rows is None:
-            return [("Loading \u2026", "muted")]
-        return alerts_view.verdict(self.rows, self.held, self.systems, self.model.now())
+    def _reshape(self) -> None:
+        """The reader asked for another shape: taken in at once, the cursor stays where it was if that is still there."""
+        self.upper.load(self._upper_rows(self.model.now()))
+        self.show_all()
+        self.refresh_chrome()
+
+    def summary(self, now: float) -> list[Part]:
+        return alerts_view.verdict(self.rows or (), self.silenced, self.systems, now, held=self.held, by=self.by)
 
     # -- keys ---------------------------------------------------------------------------------------------------
 
-    @property
-    def _on_silences(self) -> bool:
-        return self.focused is not None and self.focused.id == "silences"
+    def cluster(self) -> alert_groups.Cluster | None:
+        """The cluster under the cursor."""
+        key = self.upper.cursor_key
+        if self.by == "each" or self.on_lower:
+            return None
+        there = alerts_view.ordered(self.rows or (), self.held)
+        return next((one for one in alert_groups.clusters(there, self.by) if one.key == key), None)
 
     def alert(self) -> MirrorObject | None:
-        key = self.query_one("#alerts", LineTable).cursor_key
-        return next((one for one in self.rows or () if _key(one) == key), None)
+        """Under the cursor; of a cluster its gravest."""
+        if (cluster := self.cluster()) is not None:
+            return cluster.rows[0]
+        key = self.upper.cursor_key
+        return next((one for one in self.rows or () if alerts_view.key_of(one) == key), None)
 
     def silence(self) -> SilenceRecord | None:
         """Under the cursor below; on an alert, the one from here that silences it."""
-        if self._on_silences:
-            key = self.query_one("#silences", LineTable).cursor_key
-            return next((one for one in self.held if one.id == key), None)
+        if self.on_lower:
+            key = self.lower.cursor_key
+            return next((one for one in self.silenced if one.id == key), None)
         one = self.alert()
         by = one.data.get("silenced_by") if one is not None else None
-        held = [each for each in self.held if isinstance(by, list) and each.remote in by]
+        held = [each for each in self.silenced if isinstance(by, list) and each.remote in by]
         return held[0] if len(held) == 1 else None
 
     def target(self) -> Target | None:
         held = self.silence()
         if held is not None:
             return Target("silence", held.id, held.title)
-        one = None if self._on_silences else self.alert()
-        return Target("alert", one.name, alerts_view.said(one, "robot")) if one is not None else None
+        one = None if self.on_lower else self.alert()
+        return Target("alert", one.name, alert_groups.said(one, "robot")) if one is not None else None
 
     def why_not(self, act: Act) -> Reason | None:
-        held, one = self.silence(), None if self._on_silences else self.alert()
+        held, one = self.silence(), None if self.on_lower else self.alert()
         if act.name == "alerts.end" and (held is None or held.state in SILENCE_OVER):
             return Reason(
                 "no silence that runs is selected" if held is None else f"{held.id} is over", "Tab goes to them"
             )
-        if act.name == "alerts.silence" and one is None:
+        if act.name in ("alerts.silence", "alerts.ack") and one is None:
             return Reason("no alert is selected", "Tab goes to the alerts")
         if act.name == "alerts.silence" and one is not None and one.state == "suppressed":
             return Reason("it is silenced already")
-        if act.name in ("alerts.case", "alerts.robot") and (one is None or not alerts_view.said(one, "robot")):
+        if act.name in ("alerts.case", "alerts.robot") and (one is None or not alert_groups.said(one, "robot")):
             return Reason("the alert names no robot" if one is not None else "no alert is selected")
         return None
 
-    def args_for(self, act: Act) -> dict[str, Any]:
-        return {}
-
-    def done(self, act: Act, answer: CommandAnswer) -> None:
-        self.refetch()
-
-    def on_line_table_moved(self, message: LineTable.Moved) -> None:
-        super().on_line_table_moved(message)
-        self._show()
-
     def on_line_table_opened(self, message: LineTable.Opened) -> None:
-        if not self._on_silences:
+        if (cluster := self.cluster()) is not None:
+            self._unfolded ^= {cluster.key}
+            self._reshape()
+        elif not self.on_lower:
             self.perform(acts.act("alerts.case"))
+
+    def act_alerts_group(self) -> None:
+        self._by = alert_groups.BY[(alert_groups.BY.index(self.by) + 1) % len(alert_groups.BY)]
+        self._reshape()
+        self.say(("each alert", "strong") if self._by == "each" else (f"by {self._by}", "strong"), seconds=3.0)
+
+    def act_alerts_ack(self) -> None:
+        """What is under the cursor, of a cluster all that is nobody's. What is mine already is let go."""
+        cluster, one = self.cluster(), self.alert()
+        me = self.model.me.person if self.model.me is not None else ""
+        rows = cluster.rows if cluster is not None else (one,) if one is not None else ()
+        free = [row for row in rows if alert_groups.holder(row, self.held) is None and not alert_groups.quiet(row)]
+        mine = [has for row in rows if (has := alert_groups.holder(row, self.held)) is not None and has.person == me]
+        if free:
+            self.run_worker(self._take_on(free), group="command", exit_on_error=False)
+        elif mine:
+            self.run_worker(self._let_go(mine), group="command", exit_on_error=False)
+        else:
+            theirs = sorted({has.person for row in rows if (has := alert_groups.holder(row, self.held)) is not None})
+            self.say((f"{', '.join(theirs)} has it" if theirs else "nothing there to take on", "caution"))
+
+    async def _take_on(self, rows: list[MirrorObject]) -> None:
+        await self._each(
+            "alert.acknowledge", [("", {"system": one.system, "alert": one.id}) for one in rows], "taken on"
+        )
+
+    async def _let_go(self, held: list[Acknowledgement]) -> None:
+        await self._each("alert.release", [(one.id, {}) for one in held], "let go")
+
+    async def _each(self, verb: str, what: list[tuple[str, dict[str, Any]]], words: str) -> None:
+        """One command for each; the first refusal is said, the others go on."""
+        done, refused = 0, ""
+        for target, args in what:
+            try:
+                await self.client.command(verb, target, args)
+                done += 1
+            except Refused as error:
+                refused = refused or error.problem.reason
+            except EngineUnreachable as error:
+                refused = str(error) or "the engine did not answer"
+                break
+        self.say(
+            (f"\u2713 {done} {words}" if done else f"nothing was {words}", "strong"),
+            (f"  {refused}" if refused else "", "caution"),
+        )
+        self.refetch()
 
     def act_alerts_silence(self) -> None:
         one = self.alert()
         if one is None:
             return
-        robot, name = alerts_view.said(one, "robot"), one.name
+        robot, name = alert_groups.said(one, "robot"), one.name
         what = (
             *((("robot", f"everything about {robot}"),) if robot else ()),
             ("both", f"only {name} of it"),
             ("alertname", f"{name}, of every robot"),
         )
+        if self.cluster() is not None:
+            what = (what[-1], *what[:-1])
         choices = what if robot else (("alertname", name),)
 
         def asked(answers: dict[str, Any]) -> dict[str, Any]:
@@ -235,16 +275,9 @@ class AlertsScreen(QScreen):
     def act_alerts_case(self) -> None:
         one = self.alert()
         if one is not None:
-            self.console.go("cases", alerts_view.said(one, "robot"))
+            self.console.go("cases", alert_groups.said(one, "robot"))
 
     def act_alerts_robot(self) -> None:
         one = self.alert()
         if one is not None:
-            self.console.open("robot", alerts_view.said(one, "robot"))
-
-    def filtered(self, text: str) -> None:
-        self.query_one("#silences" if self._on_silences else "#alerts", LineTable).narrow(text)
-
-
-def _key(one: MirrorObject) -> str:
-    return f"{one.system}/{one.id}"
+            self.console.open("robot", alert_groups.said(one, "robot"))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from engine.contract.alerts import SILENCE_OVER, SilenceRecord
 from engine.contract.systems import FeedView, MirrorObject, SystemPage
 from screens import figures
+from screens.alert_groups import FLOOD, NOBODY, Cluster, Held, clusters, fresh, heavy, holder, quiet, said
 from screens.layout import Line
 from screens.model import age, coarse
 from screens.widgets.parts import Part
 from screens.widgets.rows import Cells
 
-HEAVY = ("critical", "page", "safety")
 FEED = "alert"
-
-
-def said(one: MirrorObject, name: str) -> str:
-    return str(one.data.get(name) or "")
 
 
 def summary(one: MirrorObject) -> str:
@@ -25,22 +21,78 @@ def summary(one: MirrorObject) -> str:
     return str(found.get("summary") or found.get("description") or "") if isinstance(found, dict) else ""
 
 
-def ordered(rows: Sequence[MirrorObject]) -> list[MirrorObject]:
-    """What fires and is heard first, the heaviest of it on top, the newest first among equals."""
+def ordered(rows: Sequence[MirrorObject], held: Held = NOBODY) -> list[MirrorObject]:
+    """What fires, is heard and is nobody's first, the heaviest of it on top, the newest first among equals."""
     there = [one for one in rows if not one.deleted_at]
     return sorted(
-        there, key=lambda one: (one.state == "suppressed", said(one, "severity") not in HEAVY, -one.changed_at, one.id)
+        there, key=lambda one: (quiet(one), holder(one, held) is not None, not heavy(one), -one.changed_at, one.id)
     )
 
 
-def cells(one: MirrorObject, now: float) -> Cells:
-    heavy, quiet = said(one, "severity") in HEAVY, one.state == "suppressed"
+def rows_of(
+    rows: Sequence[MirrorObject], held: Held, by: str, unfolded: Collection[str], now: float
+) -> list[tuple[str, Cells]]:
+    """The upper list: each alert, or clusters of them, those that are unfolded with their alerts below."""
+    there = ordered(rows, held)
+    if by == "each":
+        return [(key_of(one), cells(one, now, held)) for one in there]
+    found: list[tuple[str, Cells]] = []
+    for cluster in clusters(there, by):
+        if len(cluster.rows) == 1:
+            found.append((key_of(cluster.rows[0]), cells(cluster.rows[0], now, held)))
+            continue
+        is_open = cluster.key in unfolded
+        found.append((cluster.key, cluster_cells(cluster, now, held, is_open)))
+        if is_open:
+            found += [(key_of(one), cells(one, now, held, inside=True)) for one in cluster.rows]
+    return found
+
+
+def key_of(one: MirrorObject) -> str:
+    return f"{one.system}/{one.id}"
+
+
+def cluster_cells(one: Cluster, now: float, held: Held, is_open: bool) -> Cells:
+    taken = sum(holder(row, held) is not None for row in one.rows)
+    count = len(one.rows)
+    mark = "\u25be" if is_open else "\u25b8"
+    state: Part = (
+        (f"{mark} {count} silenced", "muted")
+        if one.quiet
+        else (
+            f"{mark} {count} {'taken' if taken == count else 'fire'}",
+            "strong" if taken == count else "alarm" if one.heavy else "caution",
+        )
+    )
+    where = f" at {', '.join(one.sites[:3])}" if one.sites else ""
+    more = f" and {len(one.sites) - 3} more" if len(one.sites) > 3 else ""
+    who = f"{taken} of {count} taken; " if 0 < taken < count else ""
+    worst = next((said(row, "severity") for row in one.rows if heavy(row)), said(one.rows[0], "severity"))
+    return (
+        state,
+        (one.name, "muted" if one.quiet else "strong"),
+        figures.plural(one.robots, "robot") if one.robots else ("\u2014", "muted"),
+        worst or ("\u2014", "muted"),
+        f"{who}{summary(one.rows[0])}{where}{more}",
+        one.rows[0].system,
+        coarse(max(0.0, now - one.since)),
+    )
+
+
+def cells(one: MirrorObject, now: float, held: Held = NOBODY, *, inside: bool = False) -> Cells:
+    grave, silent, has = heavy(one), quiet(one), holder(one, held)
     glyph: Part = (
-        ("\u25cb silenced", "muted") if quiet else ("\u2717 fires", "alarm") if heavy else ("! fires", "caution")
+        ("\u25cb silenced", "muted")
+        if silent
+        else (f"\u25c6 {has.person}", "strong")
+        if has is not None
+        else ("\u2717 fires", "alarm")
+        if grave
+        else ("! fires", "caution")
     )
     return (
         glyph,
-        (one.name, "muted" if quiet else "strong"),
+        ([("  ", "")] if inside else []) + [(one.name, "muted" if silent else "strong")],
         said(one, "robot") or ("\u2014", "muted"),
         said(one, "severity") or ("\u2014", "muted"),
         summary(one),
@@ -75,20 +127,38 @@ def feeds(page: SystemPage | None) -> list[tuple[str, FeedView]]:
     return [(one.name or one.id, feed) for one in found for feed in one.feeds if feed.kind == FEED]
 
 
-def verdict(rows: Sequence[MirrorObject], held: Sequence[SilenceRecord], page: SystemPage | None, now: float) -> Line:
-    """One sentence: how much fires and is heard, what is not, and how old that is."""
+def verdict(
+    rows: Sequence[MirrorObject],
+    silenced: Sequence[SilenceRecord],
+    page: SystemPage | None,
+    now: float,
+    *,
+    held: Held = NOBODY,
+    by: str = "each",
+) -> Line:
+    """One sentence: how much fires and is heard, what somebody has, what is not heard, and how old that is."""
     known = feeds(page)
     if page is not None and not known:
         return ["No alert manager is connected:  qd connectors add alertmanager NAME --url \u2026"]
     there = ordered(rows)
-    loud = [one for one in there if one.state != "suppressed"]
-    heavy = sum(said(one, "severity") in HEAVY for one in loud)
-    line: Line = [figures.plural(len(loud), "alert") + " firing"]
-    if heavy:
-        line += [", ", (f"{heavy} of weight", "alarm")]
+    loud = [one for one in there if not quiet(one)]
+    grave = sum(map(heavy, loud))
+    new = fresh(there, now)
+    line: Line = []
+    if new > FLOOD:
+        line += [
+            ("FLOOD ", "alarm"),
+            f"{new} new in 10 min, ",
+            f"{figures.plural(len(clusters(loud, by)), 'cluster')}: " if by != "each" else "",
+        ]
+    line += [figures.plural(len(loud), "alert") + " firing"]
+    if grave:
+        line += [", ", (f"{grave} of weight", "alarm")]
+    taken = sum(holder(one, held) is not None for one in loud)
+    line += [f", {taken} taken"] if taken else []
     if len(there) > len(loud):
         line += [f", {len(there) - len(loud)} silenced"]
-    running = sum(one.state not in SILENCE_OVER for one in held)
+    running = sum(one.state not in SILENCE_OVER for one in silenced)
     line += [f", {figures.plural(running, 'silence')} from here"] if running else []
     for name, feed in known:
         if feed.state in ("stale", "failing") and feed.synced_at:
@@ -96,7 +166,12 @@ def verdict(rows: Sequence[MirrorObject], held: Sequence[SilenceRecord], page: S
     return line
 
 
-def about(one: MirrorObject | None, silence: SilenceRecord | None, now: float) -> list[Line]:
+def about(
+    one: MirrorObject | None,
+    silence: SilenceRecord | None,
+    now: float,
+    held: Held = NOBODY,
+) -> list[Line]:
     """What is under the cursor, in full."""
     if silence is not None:
         lines: list[Line] = [
@@ -112,6 +187,16 @@ def about(one: MirrorObject | None, silence: SilenceRecord | None, now: float) -
     labels = one.data.get("labels")
     shown = "  ".join(f"{k}={v}" for k, v in sorted(labels.items())) if isinstance(labels, dict) else ""
     lines = [[(one.name, "strong"), f"  {summary(one)}"], [(shown, "muted")]]
+    has = holder(one, held)
+    if has is not None:
+        note = f": {has.note}" if has.note else ""
+        lines.append(
+            [
+                (has.person, "strong"),
+                f" has it since {figures.clock(has.created_at, now)}{note}",
+                (f"  {has.id}", "muted"),
+            ]
+        )
     by = one.data.get("silenced_by")
     if isinstance(by, list) and by:
         lines.append([("not told to anybody: silenced as ", "muted"), ", ".join(str(each) for each in by[:3])])

@@ -5,23 +5,16 @@ The upper list is a copy of the last look (each row has its age); the lower one 
 
 from __future__ import annotations
 
-from time import monotonic
-from typing import Any
+from collections.abc import Sequence
 
-from textual.app import ComposeResult
-
-from engine.contract.common import CommandAnswer
 from engine.contract.gateways import SESSION_LIVE, GatewayPage, GatewayRow, SshSession
 from screens import acts, gateways_view
 from screens.acts import Act, Level, Reason
-from screens.base import QScreen, Target
-from screens.model import Delta
+from screens.base import Target
+from screens.layout import Line
+from screens.mirrored import MirroredScreen
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
-from screens.widgets.text import Page
-
-AGAIN_S = 5.0
-"""Real seconds between looks at the engine's page while the screen is in front."""
 
 acts.register(
     Act("gateways.open", "S", "open session", target="gateway", help="A session on it, in this terminal: with a grant, recorded, ended with the grant", cli="qd access ssh {id}", order=1),
@@ -55,12 +48,15 @@ SESSIONS = (
 )
 
 
-class GatewaysScreen(QScreen):
+class GatewaysScreen(MirroredScreen):
     NAME = "gateways"
     TITLE_WORD = "Gateways"
     ACTS = ("gateways.open", "gateways.play", "gateways.cut", "gateways.look", "gateways.access")
     ROOT = True
     AUTO_FOCUS = "#gateways"
+    UPPER = ("gateways", GATEWAYS, "No gateway is known yet:  qd connectors add ssh  adds them, with their host keys.")
+    LOWER = ("sessions", SESSIONS, "No session yet: S on a gateway opens one.")
+    KINDS = ("ssh_session", "grant")
     CSS = """
     GatewaysScreen #gateways { height: 2fr; min-height: 4; }
     GatewaysScreen #about { height: auto; max-height: 5; }
@@ -70,78 +66,39 @@ class GatewaysScreen(QScreen):
     def __init__(self) -> None:
         super().__init__()
         self.page: GatewayPage | None = None
-        self._asked_at = 0.0
-        self._again = False
 
-    def body(self) -> ComposeResult:
-        yield LineTable(GATEWAYS, empty=("Loading \u2026",), id="gateways")
-        about = Page(id="about")
-        about.can_focus = False
-        yield about
-        yield LineTable(SESSIONS, empty=("No session yet: S on a gateway opens one.",), id="sessions")
+    async def read_all(self) -> GatewayPage:
+        return await self.client.read("/v1/gateways", GatewayPage)
 
-    def on_mount(self) -> None:
-        self.refetch()
+    def take(self, found: GatewayPage) -> None:
+        self.page = found
 
-    def on_screen_resume(self) -> None:
-        if self.page is not None:
-            self.refetch()
+    @property
+    def loaded(self) -> bool:
+        return self.page is not None
 
-    def refetch(self) -> None:
-        self._asked_at, self._again = monotonic(), False
-        self.ask(lambda: self.client.read("/v1/gateways", GatewayPage), self._got)
+    def fill(self, upper: LineTable, lower: LineTable, now: float) -> Sequence[Line]:
+        if (page := self.page) is None:
+            return ()
+        upper.merge([(_key(row), gateways_view.cells(row, now, page.stale_s)) for row in page.gateways])
+        lower.merge([(one.id, gateways_view.session_cells(one, now)) for one in gateways_view.ordered(page)])
+        return gateways_view.about(self.gateway(), now, self.size.width)
 
-    def _got(self, page: GatewayPage) -> None:
-        self.page = page
-        self._show()
-
-    def model_changed(self, delta: Delta | None) -> None:
-        if delta is None or delta.of("ssh_session") or delta.of("grant"):
-            self._again = True
-
-    def each_second(self) -> None:
-        waited = monotonic() - self._asked_at
-        if self.online and (waited > AGAIN_S or (self._again and waited > 0.5)):
-            self.refetch()
-        self._show()
-
-    def on_resize(self) -> None:
-        super().on_resize()
-        self._show()
-
-    def _show(self) -> None:
-        if not self.is_mounted or self.page is None:
-            return
-        now, page = self.model.now(), self.page
-        table = self.query_one("#gateways", LineTable)
-        table.empty = ("No gateway is known yet:  qd connectors add ssh  adds them, with their host keys.",)
-        table.merge([(_key(row), gateways_view.cells(row, now, page.stale_s)) for row in page.gateways])
-        self.query_one("#sessions", LineTable).merge(
-            [(one.id, gateways_view.session_cells(one, now)) for one in gateways_view.ordered(page)]
-        )
-        self.query_one("#about", Page).show(gateways_view.about(self.gateway(), now, self.size.width))
-
-    def verdict(self) -> list[Part]:
-        if self.page is None:
-            return [("Loading \u2026", "muted")]
-        return gateways_view.summary(self.page, self.model.now())
+    def summary(self, now: float) -> list[Part]:
+        return gateways_view.summary(self.page, now) if self.page is not None else []
 
     # -- keys ---------------------------------------------------------------------------------------------------
 
-    @property
-    def _on_sessions(self) -> bool:
-        return self.focused is not None and self.focused.id == "sessions"
-
     def gateway(self) -> GatewayRow | None:
-        key = self.query_one("#gateways", LineTable).cursor_key
+        key = self.upper.cursor_key
         return next((row for row in self.page.gateways if _key(row) == key), None) if self.page else None
 
     def session(self) -> SshSession | None:
         """Under the cursor below; on a gateway, the one session that is open there."""
         if self.page is None:
             return None
-        if self._on_sessions:
-            key = self.query_one("#sessions", LineTable).cursor_key
+        if self.on_lower:
+            key = self.lower.cursor_key
             return next((one for one in gateways_view.ordered(self.page) if one.id == key), None)
         row = self.gateway()
         return row.sessions[0] if row is not None and len(row.sessions) == 1 else None
@@ -150,7 +107,7 @@ class GatewaysScreen(QScreen):
         one = self.session()
         if one is not None:
             return Target("ssh_session", one.id, one.title)
-        row = None if self._on_sessions else self.gateway()
+        row = None if self.on_lower else self.gateway()
         return Target("gateway", row.name, row.host) if row is not None else None
 
     def why_not(self, act: Act) -> Reason | None:
@@ -175,18 +132,8 @@ class GatewaysScreen(QScreen):
             return Reason(row.why_not, "a: ask for access")
         return None
 
-    def args_for(self, act: Act) -> dict[str, Any]:
-        return {}
-
-    def done(self, act: Act, answer: CommandAnswer) -> None:
-        self.refetch()
-
-    def on_line_table_moved(self, message: LineTable.Moved) -> None:
-        super().on_line_table_moved(message)
-        self._show()
-
     def on_line_table_opened(self, message: LineTable.Opened) -> None:
-        if self._on_sessions:
+        if self.on_lower:
             self.console.open("ssh_session", message.key)
         else:
             self.perform(acts.act("gateways.play" if self.session() is not None else "gateways.open"))
@@ -207,9 +154,6 @@ class GatewaysScreen(QScreen):
 
     def act_gateways_access(self) -> None:
         self.console.go("access")
-
-    def filtered(self, text: str) -> None:
-        self.query_one("#sessions" if self._on_sessions else "#gateways", LineTable).narrow(text)
 
 
 def _key(row: GatewayRow) -> str:
