@@ -134,6 +134,11 @@ def clock(moment: float | None, now: float) -> str:
     return f"{when:%H:%M}Z" if when.date() == today else f"{when:%d %b %H:%M}Z"
 
 
+def day(moment: float) -> str:
+    """The day of a moment, UTC: `Mon 02 Nov`."""
+    return f"{datetime.fromtimestamp(moment, UTC):%a %d %b}" if 0 < moment < _LAST else "\u2014"
+
+
 def aged(as_of: float, now: float, expected_s: float = 60.0) -> Part:
     """Age of data: muted while fresh, `STALE 4m12s` beyond twice the expected interval."""
     if not as_of:

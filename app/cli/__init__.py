@@ -26,6 +26,7 @@ GROUPS = {
     "connectors": ("app.cli.connectors:connectors", "Remote systems: list, add, test, sync, check, remove."),
     "handover": ("app.cli.handover:handover", "Hand a shift over, take one over; what a shift has to know."),
     "oncall": ("app.cli.oncall:oncall", "Who is on duty, what I watch, what rings."),
+    "calendar": ("app.cli.calendar:calendar", "What lies ahead: windows, deadlines, what ends."),
     "alerts": ("app.cli.alerts:alerts", "What fires; silences: who, why, until when."),
     "events": ("app.cli.events:events", "Events: list, emit, follow."),
     "hooks": ("app.cli.hooks:hooks", "Webhooks: who tells, what could not be read."),
