@@ -50,7 +50,7 @@ PLACES = (
     Place("gateways", "screens.gateways:GatewaysScreen", "Gateways: reachable, host keys, sessions; open one", "f6", "qd fleet gateways", "gw"),
     Place("alerts", "screens.alerts:AlertsScreen", "What fires; silences: who, why, until when", "f8", "qd alerts ls", "al"),
     Place("handover", "screens.handover:HandoverScreen", "Who is on duty; what a shift has to know; hand over, take over", "f9", "qd handover", "ho"),
-    Place("calendar", "screens.calendar:CalendarScreen", "What lies ahead: windows, deadlines, what ends", "", "qd calendar", "cal"),
+    Place("calendar", "screens.calendar:CalendarScreen", "What lies ahead: windows, deadlines, what ends", "f10", "qd calendar", "cal"),
     Place("hooks", "screens.hooks:HooksScreen", "Webhooks that can't be read, who may tell, what people were told", "f7", "qd hooks ls", "hk"),
 )  # fmt: skip
 
