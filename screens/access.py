@@ -23,6 +23,7 @@ acts.register(
     Act("access.revoke", "K", "revoke", target="grant", level=Level.SAFE, command="access.revoke", help="End a grant at once: no question, no typing", cli="qd access revoke {id}", order=3),
     Act("access.view", "g", "grants", help="Grants that run, by end; once more the requests", cli="qd access ls", order=4),
     Act("access.over", "x", "over too", help="Closed, denied and withdrawn requests as well", cli="qd access ls --all", order=5),
+    Act("access.offer", "m", "offer less", target="request", help="Offer the less intrusive option the rules found; the requester takes it or not", cli="qd access offer {id} OPTION", order=7),
     Act("access.glass", "exclamation_mark", "break glass", level=Level.READ, help="Take access now, without approval: phrase, page to compliance, review", cli="qd access breakglass ACTION --reason TEXT", order=6),
 )  # fmt: skip
 
@@ -49,7 +50,7 @@ class Requests(LineTable, inherit_bindings=False):
 class AccessScreen(QScreen):
     NAME = "access"
     TITLE_WORD = "Access"
-    ACTS = ("access.open", "access.file", "access.revoke", "access.view", "access.over", "access.glass")
+    ACTS = ("access.open", "access.file", "access.revoke", "access.view", "access.over", "access.offer", "access.glass")
     ROOT = True
     AUTO_FOCUS = "#access"
     CSS = """
@@ -199,7 +200,17 @@ class AccessScreen(QScreen):
     def why_not(self, act: Act) -> Reason | None:
         if act.name == "access.revoke" and self._revocable() is None:
             return Reason("nothing is granted under the cursor", "g lists the grants")
+        if act.name == "access.offer":
+            row = self._asked()
+            if row is None or row.state != "evaluated":
+                return Reason("no request that waits to be decided is under the cursor")
+            if not any(one.changes for one in row.evaluation.alternatives):
+                return Reason(f"nothing less than {row.action} would do: the rules found no other way")
         return None
+
+    def _asked(self) -> AccessRequest | None:
+        target = self.target()
+        return next((one for one in self.rows() if target is not None and one.id == target.id), None)
 
     def _revocable(self) -> Target | None:
         """The grant under the cursor, or of the request under it."""
@@ -237,6 +248,11 @@ class AccessScreen(QScreen):
 
     def act_access_glass(self) -> None:
         self.console.ask_form(access_forms.breaking(self.client, self._filed))
+
+    def act_access_offer(self) -> None:
+        row = self._asked()
+        if row is not None:
+            self.console.ask_form(access_forms.offering(self.client, row, lambda answer: self.refetch()))
 
     def _filed(self, answer: CommandAnswer) -> None:
         self._grants = False
