@@ -204,8 +204,6 @@ class AccessScreen(QScreen):
             row = self._asked()
             if row is None or row.state != "evaluated":
                 return Reason("no request that waits to be decided is under the cursor")
-            if not any(one.changes for one in row.evaluation.alternatives):
-                return Reason(f"nothing less than {row.action} would do: the rules found no other way")
         return None
 
     def _asked(self) -> AccessRequest | None:
@@ -252,7 +250,18 @@ class AccessScreen(QScreen):
     def act_access_offer(self) -> None:
         row = self._asked()
         if row is not None:
-            self.console.ask_form(access_forms.offering(self.client, row, lambda answer: self.refetch()))
+            self.ask(
+                lambda: self.client.read(f"/v1/access/requests/{row.id}", RequestDetail), self._offer, group="offer"
+            )
+
+    def _offer(self, detail: RequestDetail) -> None:
+        asked = detail.request
+        if why := detail.verbs.get("access.offer", ""):
+            self.say(("offer less: ", "strong"), (why, "caution"))
+        elif not any(one.changes for one in asked.evaluation.alternatives):
+            self.say((f"nothing less than {asked.action} would do: the rules found no other way", "caution"))
+        else:
+            self.console.ask_form(access_forms.offering(self.client, asked, lambda answer: self.refetch()))
 
     def _filed(self, answer: CommandAnswer) -> None:
         self._grants = False

@@ -49,7 +49,7 @@ def test_12_a_vendor_abroad_is_offered_what_intrudes_less(begin: Begin) -> None:
 
 def test_13_who_wants_a_hand_on_the_robot_is_not_who_stands_beside_it(begin: Begin) -> None:
     home = begin("access-review", SPEED)
-    home.json("access", "answer", "Q-1", "--as", "olga")
+    home.json("access", "answer", "Q-1", "--stay", "--as", "olga")
     run = request(home, "Q-1")["run"]
     for person in ("dirk", "sia", "pia"):
         home.json("gates", "approve", gate_of(home, run)["id"], "--as", person, "--yes")

@@ -95,7 +95,7 @@ def test_6_names_that_look_alike_are_told_apart_by_their_plates(begin: Begin) ->
         seen = me.sees(rf"{one} +…?\S*{rows[one]['serial'][-4:]}")
         assert "≈" in seen, "that another is called nearly so is said in its row"
         me.press("H")
-        me.sees(rf"✓ hold {one}")
+        me.sees(rf"✓ hold [^\n]*{rows[one]['serial'][-4:]}")
         assert me.pressed == 4
     until(lambda: held(home, one), "the hold")
     assert not held(home, other)
