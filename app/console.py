@@ -35,8 +35,9 @@ from app.lending import Lending  # noqa: E402
 from app.looks import Looks  # noqa: E402
 from app.manual import Reading  # noqa: E402
 from app.prompting import Prompting  # noqa: E402
+from app.remembered import Remembered  # noqa: E402
 from engine.contract.client import EngineUnreachable, Refused  # noqa: E402
-from screens import acts  # noqa: E402
+from screens import acts, keymap  # noqa: E402
 from screens.acts import Act  # noqa: E402
 from screens.base import ModelChanged, QScreen  # noqa: E402
 from screens.model import Link, Model  # noqa: E402
@@ -79,6 +80,7 @@ class Console(Alerted, Drafting, Reading, Lending, Looks, Prompting, inherit_bin
         self._first = first
         self._settings_path = settings
         self._settings = stored.read(settings)
+        self.remembered = Remembered(settings)
         self._crashes = crashes
         self._start = start
         self._pending: list[Changes] = []
@@ -103,7 +105,7 @@ class Console(Alerted, Drafting, Reading, Lending, Looks, Prompting, inherit_bin
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not the main thread: tests
             loop.add_signal_handler(signal.SIGTERM, self._bye, signal.SIGTERM)
             loop.add_signal_handler(signal.SIGHUP, self._bye, signal.SIGHUP)
-        good, problems = acts.key_map(self._settings.get("keys", {}))
+        good, problems = keymap.accepted(self._settings.get("keys", {}))
         acts.moved.update(good)
         self.set_keymap(good)
         for problem in problems:

@@ -1,12 +1,15 @@
 """One question to people: read what it rests on, then claim, approve, reject, ask for more, or hand over.
 
 Rules: a vote names the digest of the evidence that stands on this screen, nothing newer; when the evidence changes, what
-changed is marked and votes start anew; a refusal is shown with its reason and what to do.
+changed is marked and votes start anew; a refusal is shown with its reason and what to do. What changed since this person
+saw it last stands on top; so does who else has it on their screen.
 """
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import Any
+from urllib.parse import quote
 
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -14,121 +17,28 @@ from textual.containers import Container
 from engine.contract.client import EngineUnreachable, Refused
 from engine.contract.common import CommandAnswer, Problem
 from engine.contract.gates import GateDetail
-from screens import acts, evidence, fields, figures, gate_view
-from screens.acts import Act, Field, Level, Reason
-from screens.base import QScreen, Question, Target
+from engine.contract.history import DiffView, Looker
+from screens import evidence, fields, figures, gate_acts, gate_view, inbox, past
+from screens.acts import Act, Reason
+from screens.base import Question, Target
 from screens.confirm import UNFILLED, Confirm
 from screens.layout import Line
 from screens.model import Delta
+from screens.past import Travels
 from screens.widgets.parts import Part
 from screens.widgets.text import Page
 
 DELEGATE_H = 8.0
-
-acts.register(
-    Act(
-        "gate.approve",
-        "A",
-        "approve",
-        target="gate",
-        level=Level.RISK,
-        command="gate.vote",
-        help="Vote for it, on exactly the evidence shown",
-        cli="qd gates approve {id}",
-        order=1,
-    ),
-    Act(
-        "gate.reject",
-        "X",
-        "reject",
-        target="gate",
-        level=Level.CHANGE,
-        command="gate.vote",
-        help="Vote against it, with a reason",
-        cli="qd gates reject {id} --rationale TEXT",
-        order=2,
-    ),
-    Act(
-        "gate.claim",
-        "a",
-        "claim",
-        target="gate",
-        level=Level.SAFE,
-        command="gate.claim",
-        help="Say that I look at it; stops nobody else",
-        cli="qd gates claim {id}",
-        order=3,
-    ),
-    Act(
-        "gate.ask",
-        "n",
-        "ask for more",
-        target="gate",
-        level=Level.CHANGE,
-        command="gate.ask",
-        help="Ask who started it for what is missing; the clock goes on",
-        fields=(Field("question", "What do you need to know?", required=True),),
-        cli="qd gates ask {id} QUESTION",
-        order=4,
-    ),
-    Act(
-        "gate.delegate",
-        "d",
-        "delegate",
-        target="gate",
-        level=Level.CHANGE,
-        command="gate.delegate",
-        help="Let another person vote with my roles for some hours; they can't pass it on",
-        cli="qd gates delegate {id} NAME",
-        order=5,
-    ),
-    Act(
-        "gate.withdraw",
-        "w",
-        "take back my vote",
-        target="gate",
-        level=Level.CHANGE,
-        command="gate.withdraw",
-        help="My vote no longer counts; the seat is open again",
-        cli="qd gates withdraw {id}",
-        order=0,
-    ),
-    Act("gate.evidence", "e", "evidence", target="gate", help="Go to the evidence", cli="qd gates show {id}", order=6),
-    Act(
-        "gate.run",
-        "t",
-        "its run",
-        target="gate",
-        help="The run that asks: graph, timeline, why it waits",
-        cli="qd runs show {id}",
-        order=7,
-    ),
-    Act(
-        "gate.rollout",
-        "r",
-        "its rollout",
-        target="gate",
-        help="The rollout it is about",
-        cli="qd rollouts show {id}",
-        order=8,
-    ),
-)
+LOOK_S = 5.0
+"""How often the engine is told that somebody has it on their screen; it forgets after three of these."""
 
 
-class GateScreen(QScreen):
-    NAME = "gate"
+class GateScreen(Travels):
+    NAME = KIND = "gate"
     TITLE_WORD = "Gate"
-    ACTS = (
-        "gate.approve",
-        "gate.reject",
-        "gate.claim",
-        "gate.ask",
-        "gate.delegate",
-        "gate.withdraw",
-        "gate.evidence",
-        "gate.run",
-        "gate.rollout",
-    )
+    ACTS = (*gate_acts.ACTS, *past.ACTS)
+    READING = gate_acts.READING
+    SHAPE = GateDetail
     AUTO_FOCUS = "Page"
     CSS = """
     GateScreen #gate { layout: vertical; height: 1fr; width: 1fr; }
@@ -143,7 +53,10 @@ class GateScreen(QScreen):
         self.gate = gate
         self.detail: GateDetail | None = None
         self._before: list[Line] = []
-        self._asked_digest = ""
+        self._looked_at = 0.0
+        self._others: tuple[Looker, ...] = ()
+        self._since: DiffView | None = None
+        self._saw = 0
 
     # -- showing ------------------------------------------------------------------------------------------------
 
@@ -155,11 +68,24 @@ class GateScreen(QScreen):
     def on_mount(self) -> None:
         self.refetch()
 
+    @property
+    def past_id(self) -> str:
+        return self.gate
+
     def refetch(self) -> None:
-        self.ask(lambda: self.client.gate(self.gate), self._got)
+        if not self.in_past():
+            self.ask(lambda: self.client.gate(self.gate), self._got)
 
     def _got(self, detail: GateDetail) -> None:
-        old = self.detail
+        if self.in_past():
+            return
+        if self.detail is None:
+            self._compare_with_last_look(detail)
+        inbox.see(self, detail.gate)
+        self.show_detail(detail)
+
+    def show_detail(self, detail: GateDetail) -> None:
+        old = None if self.in_past() else self.detail
         if old is not None and old.evidence_digest != detail.evidence_digest:
             self._before = evidence.lines(old.evidence, self.model.now(), self._evidence_cells())
             if detail.gate.state == "open":
@@ -172,7 +98,40 @@ class GateScreen(QScreen):
             self.refetch()
 
     def each_second(self) -> None:
+        if monotonic() - self._looked_at >= LOOK_S:
+            self._look()
         self._show()
+
+    def _look(self) -> None:
+        """Say that we look, hear who else does. What can't be had now is of no account."""
+        self._looked_at = monotonic()
+        path = f"/v1/gates/{quote(self.gate, safe='')}/lookers"
+
+        async def work() -> Any:
+            try:
+                self._others = await self.client.read(path, tuple[Looker, ...], mine="look")
+            except (Refused, EngineUnreachable):
+                self._others = ()
+
+        self.run_worker(work, group="look", exclusive=True, exit_on_error=False)
+
+    def _compare_with_last_look(self, detail: GateDetail) -> None:
+        self._saw = inbox.seen(self, detail.gate)
+        if not self._saw:
+            return
+        path = f"/v1/history/gate/{quote(self.gate, safe='')}/diff"
+
+        async def work() -> Any:
+            try:
+                self._since = await self.client.read(path, DiffView, a=self._saw)
+            except (Refused, EngineUnreachable):
+                return
+            self._show()
+
+        self.run_worker(work, group="since", exclusive=True, exit_on_error=False)
+
+    def last_look(self) -> int:
+        return self._saw
 
     def on_resize(self) -> None:
         self._show()
@@ -194,19 +153,21 @@ class GateScreen(QScreen):
                 [[("Loading the question \u2026" if self.trouble is None else "Esc goes back to the inbox.", "muted")]]
             )
             return
-        now = self.model.now()
+        now = self.clock()
+        cells = self.size.width * 2 // 5 - 3 if self.wide else self.size.width - 3
+        top = [] if self.in_past() else gate_view.since(self._since, self._others, self.model.now(), cells)
         if self.wide:
-            facts.show(gate_view.facts(self.detail, now, self.size.width * 2 // 5 - 3, grounded=False))
+            facts.show([*top, *gate_view.facts(self.detail, now, cells, grounded=False)])
             self.query_one("#grounds", Page).show(
                 gate_view.grounds(self.detail, now, self._evidence_cells() + 4, self._before)
             )
         else:
-            facts.show(gate_view.facts(self.detail, now, self.size.width - 3, self._before))
+            facts.show([*top, *gate_view.facts(self.detail, now, cells, self._before)])
 
     def verdict(self) -> list[Part]:
         if self.detail is None:
             return [("Loading the question \u2026", "muted")]
-        return gate_view.sentence(self.detail, self.model.now())
+        return gate_view.sentence(self.detail, self.clock())
 
     # -- acting -------------------------------------------------------------------------------------------------
 
@@ -219,6 +180,10 @@ class GateScreen(QScreen):
             return Reason("the question is still loading")
         if act.name == "gate.rollout" and not detail.gate.rollout:
             return Reason("this question is about no rollout")
+        if act.name == "gate.knew" and not any(not vote.refused for vote in detail.votes):
+            return Reason("nobody has voted on it")
+        if act.name == "gate.next" and inbox.after(self, self.gate) is None:
+            return Reason("no other question waits for you", "Esc goes back")
         if not act.command:
             return None
         if detail.gate.state != "open":
@@ -227,7 +192,7 @@ class GateScreen(QScreen):
             me = self.model.me.person if self.model.me else ""
             voted = any(vote.person == me and not vote.void and not vote.refused for vote in detail.votes)
             return None if voted else Reason("you have no vote here that counts")
-        if act.name in ("gate.approve", "gate.reject", "gate.claim") and detail.gate.mine:
+        if act.name in ("gate.approve", "gate.reject", "gate.claim", "gate.abstain") and detail.gate.mine:
             who = ", ".join(detail.who_can[:4])
             return Reason(detail.gate.mine, f"who can: {who}" if who else "")
         return None
@@ -301,6 +266,15 @@ class GateScreen(QScreen):
 
     def done(self, act: Act, answer: CommandAnswer) -> None:
         self.refetch()
+        if act.name in gate_acts.DECISIONS:
+            following = inbox.after(self, self.gate)
+            said: list[Any] = [(f"\u2713 {act.verb} ", "strong"), self.gate]
+            if following is None:
+                said.append("  nothing else waits for you")
+            else:
+                left = len(inbox.waiting(self, without=self.gate))
+                said += [f"  {left} left; ", ("Enter", "key"), " next: ", following.question]
+            self.say(*said, seconds=10.0)
 
     def _items(self, act: Act, detail: GateDetail, answer: str) -> list[fields.Item]:
         if act.name == "gate.delegate":
@@ -338,6 +312,24 @@ class GateScreen(QScreen):
         return lines
 
     # -- going places -------------------------------------------------------------------------------------------
+
+    def act_gate_knew(self) -> None:
+        """Votes name the evidence they saw: as it stood at the newest of them."""
+        self.travel_to_last("VoteCast")
+
+    def act_gate_next(self) -> None:
+        following = inbox.after(self, self.gate)
+        if following is not None:
+            self.dismiss_or_pop()
+            self.console.open("gate", following.id)
+
+    def act_gate_later(self) -> None:
+        if self.detail is not None:
+            inbox.put_off(self, self.detail.gate)
+
+    def act_gate_others(self) -> None:
+        if self.detail is not None:
+            inbox.leave_to_others(self, self.detail.gate)
 
     def act_gate_evidence(self) -> None:
         if self.wide:

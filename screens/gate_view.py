@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.contract.gates import GateDetail, GateSummary
-from screens import evidence, figures, layout
+from engine.contract.history import DiffView, Looker
+from screens import difference, evidence, figures, layout
 from screens.layout import Line
-from screens.model import coarse
+from screens.model import age, coarse
 from screens.widgets.parts import Part
 
 STALE_S = 86_400.0
@@ -34,6 +35,27 @@ def sentence(detail: GateDetail, now: float) -> Line:
     if gate.escalated:
         line.append((" Escalated.", "caution"))
     return line
+
+
+CHANGES = 5
+"""Differences since the last look that are shown; d shows all."""
+
+
+def since(changed: DiffView | None, others: Sequence[Looker], now: float, cells: int) -> list[Line]:
+    """Who else has it before them now, and what changed since this person saw it last."""
+    lines: list[Line] = []
+    if others:
+        names = ", ".join(one.person for one in others[:6]) + (", \u2026" if len(others) > 6 else "")
+        lines.append([("also looking now: ", "muted"), (names, "strong")])
+    if changed is not None and changed.changes:
+        many = len(changed.changes)
+        head: Line = [(f"Since you looked {age(now - changed.a.at)} ago", "strong")]
+        lines.append([*head, (f"  {figures.plural(changed.events, 'event')}, d shows all", "muted")])
+        for one in changed.changes[:CHANGES]:
+            lines += difference.difference(one, now, cells, indent=2)
+        if many > CHANGES:
+            lines.append([(f"  \u2026 {many - CHANGES} more", "muted")])
+    return [*lines, [""]] if lines else []
 
 
 def facts(
@@ -189,13 +211,13 @@ def describe(spec: Any) -> str:
     return words if spec.get("required", True) else f"{words} (may be left out)"
 
 
-def inbox_row(gate: GateSummary, now: float) -> tuple[layout.Cell, ...]:
-    """One row of the inbox: mark, deadline, question, seats, whether I can vote, who claimed it."""
+def inbox_row(gate: GateSummary, now: float, away: str = "") -> tuple[layout.Cell, ...]:
+    """One row of the inbox: mark, deadline, question, seats, whether I can vote, who claimed it. `away`: why it was put off."""
     mark: Part = ("\u2691", "strong") if not gate.mine else ("\u00b7", "muted")
     left = figures.until(gate.expires_at, now)
     if gate.state != "open":
         left = (gate.state, "muted")
-    you: Part = "yes" if not gate.mine else (f"no: {gate.mine}", "muted")
+    you: Part = (away, "muted") if away else "yes" if not gate.mine else (f"no: {gate.mine}", "muted")
     kind = gate.kind.replace("_", " ")
     question: Line = [("escalated ", "caution")] if gate.escalated else []
     question.append(gate.question)
@@ -225,6 +247,8 @@ def _vote(vote: Any, now: float) -> Line:
         line += [f" wanted {vote.answer}: ", (f"refused, {vote.refused}", "caution")]
     elif vote.void:
         line += [f" {vote.answer} ", ("void: the evidence changed", "caution")]
+    elif vote.answer == "abstain":
+        line.append(" abstains")
     else:
         line.append(f" {vote.answer}")
     if vote.rationale:
@@ -233,7 +257,7 @@ def _vote(vote: Any, now: float) -> Line:
 
 
 def _last_vote(detail: GateDetail, now: float) -> str:
-    counted = [vote for vote in detail.votes if not vote.void and not vote.refused]
+    counted = [vote for vote in detail.votes if not vote.void and not vote.refused and vote.answer != "abstain"]
     if not counted:
         return "Nobody's vote counted."
     newest = counted[-1]

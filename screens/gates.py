@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual.app import ComposeResult
 
 from engine.contract.gates import GatePage, GateSummary
-from screens import acts, gate_view
+from screens import acts, gate_view, inbox
 from screens.acts import Act, Level, Reason
 from screens.base import QScreen, Target
 from screens.model import Delta, coarse
@@ -35,12 +37,38 @@ acts.register(
         order=2,
     ),
     Act(
+        "gates.later",
+        "z",
+        "later",
+        target="gate",
+        help="Out of my inbox for an hour (^U 4 z: four); it goes on waiting and expiring. Again brings it back",
+        cli="qd gates later {id} --hours N",
+        order=3,
+    ),
+    Act(
+        "gates.others",
+        "x",
+        "not mine",
+        target="gate",
+        help="Out of my inbox: others answer it; again brings it back",
+        cli="qd gates later {id} --others",
+        order=4,
+    ),
+    Act(
+        "gates.hidden",
+        "Z",
+        "put off",
+        help="Show what I put off or left to others, or hide it",
+        cli="qd gates ls --hidden",
+        order=5,
+    ),
+    Act(
         "gates.closed",
         "o",
         "open/closed",
         help="Show closed questions too, or only open ones",
         cli="qd gates ls --state all",
-        order=3,
+        order=6,
     ),
 )
 
@@ -59,12 +87,13 @@ COLUMNS = (
 class GatesScreen(QScreen):
     NAME = "gates"
     TITLE_WORD = "Gates"
-    ACTS = ("gates.open", "gates.claim", "gates.closed")
+    ACTS = ("gates.open", "gates.claim", "gates.later", "gates.others", "gates.hidden", "gates.closed")
     ROOT = True
 
     def __init__(self) -> None:
         super().__init__()
         self._ended: tuple[GateSummary, ...] | None = None
+        self._with_hidden = False
 
     def body(self) -> ComposeResult:
         empty = ("Loading \u2026",)
@@ -79,7 +108,8 @@ class GatesScreen(QScreen):
 
     def verdict(self) -> list[Part]:
         open_ones = list(self.model.gates.values())
-        mine = [gate for gate in open_ones if not gate.mine]
+        mine = inbox.waiting(self)
+        away = sum(inbox.hidden(self, gate) for gate in open_ones)
         if not self.model.loaded:
             return [("Loading \u2026", "muted")]
         if not open_ones:
@@ -97,6 +127,8 @@ class GatesScreen(QScreen):
                 if first.expires_at > now
                 else ", the first is overdue"
             ]
+        if away:
+            line.append((f", {away} put off (Z {'hides' if self._with_hidden else 'shows'} them)", "muted"))
         if self._ended is not None:
             line.append((f"  closed ones are shown too ({len(self._ended)})", "muted"))
         return [*line, "."]
@@ -109,6 +141,8 @@ class GatesScreen(QScreen):
         target = self.target()
         if act.target and target is None:
             return Reason("no gate is selected")
+        if act.name in ("gates.later", "gates.others") and target is not None and target.id not in self.model.gates:
+            return Reason("this gate is closed")
         if act.name == "gates.claim" and target is not None:
             gate = self.model.gates.get(target.id)
             if gate is None:
@@ -124,6 +158,29 @@ class GatesScreen(QScreen):
         target = self.target()
         if target is not None:
             self.console.open("gate", target.id)
+
+    def act_gates_later(self) -> None:
+        self._away(inbox.put_off)
+
+    def act_gates_others(self) -> None:
+        self._away(inbox.leave_to_others)
+
+    def _away(self, how: Callable[[QScreen, GateSummary], None]) -> None:
+        """The row leaves the list at once and the cursor stays where it was: the next question stands under it."""
+        target = self.target()
+        gate = self.model.gates.get(target.id) if target is not None else None
+        if gate is not None:
+            how(self, gate)
+            self._again()
+
+    def act_gates_hidden(self) -> None:
+        self._with_hidden = not self._with_hidden
+        self._again()
+
+    def _again(self) -> None:
+        self._show()
+        self.query_one("#gates", LineTable).action_take()
+        self.refresh_chrome()
 
     def act_gates_closed(self) -> None:
         """Closed ones are asked for once, not followed: history does not move."""
@@ -153,8 +210,15 @@ class GatesScreen(QScreen):
                 "No question waits for anybody. Gates open by themselves: a rollout asks for its sign-off here.",
             )
         now = self.model.now()
-        gates = sorted(self.model.gates.values(), key=lambda gate: (bool(gate.mine), gate.expires_at, gate.id))
-        rows: list[tuple[str, Cells]] = [(gate.id, gate_view.inbox_row(gate, now)) for gate in gates]
+        gates = inbox.order(self.model.gates.values())
+        away = {gate.id: word for gate in gates if (word := inbox.hidden_word(self, gate))}
+        rows: list[tuple[str, Cells]] = [
+            (gate.id, gate_view.inbox_row(gate, now, away.get(gate.id, "")))
+            for gate in gates
+            if self._with_hidden or gate.id not in away
+        ]
+        if away and not rows:
+            table.empty = (f"Your inbox is empty: {len(away)} put off or left to others, Z shows them.",)
         known = set(self.model.gates)
         for gate in sorted(self._ended or (), key=lambda gate: -gate.opened_at):
             if gate.id not in known:

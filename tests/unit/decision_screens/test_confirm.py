@@ -79,14 +79,14 @@ async def test_focus_starts_on_cancel_when_nothing_is_asked(at: At) -> None:
     votes = (*detail.votes, replace(detail.votes[0], person="lena"))
     client.gate_rows["run-194.31"] = replace(detail, votes=votes)
     async with at(":gate run-194.31", client=client) as desk:
-        await desk.press("w")
+        await desk.press("u")
         dialog = await desk.armed()
         assert isinstance(dialog.focused, Push) and dialog.focused.id == "cancel"
         await desk.press("enter")  # a held Enter answers Cancel
         assert not desk.asking and not desk.sent()
-        await desk.press("w")
+        await desk.press("u")
         await desk.armed()
-        await desk.press("w", "w")
+        await desk.press("u", "u")
         assert desk.asking
         await desk.press("y")
         assert [one.verb for one in desk.sent()] == ["gate.withdraw"]
@@ -113,7 +113,7 @@ async def test_a_refusal_comes_before_the_question(at: At) -> None:
     detail = client.gate_rows["run-194.31"]
     client.gate_rows["run-194.31"] = replace(detail, votes=(*detail.votes, replace(detail.votes[0], person="lena")))
     async with at(":gate run-194.31", client=client) as desk:
-        await desk.press("w")
+        await desk.press("u")
         await desk.settle(0.3)
         assert not desk.asking
         assert "the gate was decided a moment ago" in desk.text and "open the inbox" in desk.text

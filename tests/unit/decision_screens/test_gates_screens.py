@@ -133,7 +133,7 @@ async def test_ask_for_more_and_delegate(at: At) -> None:
         await desk.write("is the night shift told?")
         await desk.press("enter", "tab", "enter")
         assert desk.sent("gate.ask")[0].args == {"question": "is the night shift told?"}
-        await desk.press("d")
+        await desk.press("D")
         await desk.armed()
         await desk.press("right", "tab", "tab", "tab", "enter")
         sent = desk.sent("gate.delegate")[0].args
