@@ -6,10 +6,10 @@ safer go at once; acts that raise risk show what they will do and ask for a type
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from screens.places import PLACES
 
@@ -108,28 +108,6 @@ def bindings(names: Iterable[str], taken: Collection[str] = ()) -> list[Binding]
 def free(act: Act, taken: Collection[str]) -> str:
     """The keys of an act that nothing else has."""
     return ",".join(key for key in act.key.split(",") if key not in taken)
-
-
-def key_map(wanted: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
-    """A person's key map checked against the registry: what can be used, and what is wrong with the rest."""
-    good: dict[str, str] = {}
-    problems: list[str] = []
-    for name, key in wanted.items():
-        if name not in REGISTRY:
-            problems.append(f"key map: no act is called {name!r}")
-        elif not isinstance(key, str) or not key:
-            problems.append(f"key map: {name} needs a key, like 'f5' or 'ctrl+r'")
-        else:
-            good[name] = key
-    taken: dict[str, str] = {}
-    for name, key in list(good.items()):
-        if key in taken:
-            problems.append(
-                f"key map: {key} is given to both {taken[key]} and {name}; {name} keeps {REGISTRY[name].key}"
-            )
-            del good[name]
-        taken.setdefault(key, name)
-    return good, problems
 
 
 moved: dict[str, str] = {}

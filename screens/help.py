@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import ModalScreen
 
-from screens import acts
+from screens import acts, keymap
 from screens.acts import EVERYWHERE, Act, Level
 from screens.base import QScreen
 from screens.widgets.line import Lines
@@ -74,6 +74,8 @@ class HelpScreen(Overlay):
             ],
             [""],
         ]
+        for clash in keymap.clashes(type(self._of), acts.moved):
+            shown.append([(f" {clash.said}", "caution")])
         for act in acts.acts(self._of.ACTS):
             shown += self._act(act)
         shown += [[""], [("everywhere", "strong")]]
@@ -81,7 +83,7 @@ class HelpScreen(Overlay):
             shown += self._act(act)
         shown += [
             [""],
-            ['Keys can be moved: "keys": {"run.cancel": "f8"} in console.json of the configuration folder.'],
+            ["Keys can be moved: qd config keys run.cancel f8; qd config keys says where two acts want one key."],
         ]
         return shown
 

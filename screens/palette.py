@@ -141,7 +141,7 @@ class PaletteScreen(ModalScreen[None], inherit_bindings=False):
         words = self._words
         self._head("looking \u2026")
 
-        async def work() -> None:
+        async def work() -> Any:
             try:
                 page = await self._of.client.read(
                     "/v1/search", FoundPage, text=words, kinds=",".join(KINDS), limit=SHOWN

@@ -25,7 +25,7 @@ from app.console import Console
 from app.driver import ConsoleDriver
 from app.frames import CroppedUpdate
 from app.looks import CleanFilter
-from screens import acts
+from screens import acts, keymap
 from screens.acts import REGISTRY, Level
 from screens.base import QScreen
 from screens.places import PLACES, THINGS
@@ -175,11 +175,8 @@ def test_acts_that_raise_risk_are_told_apart() -> None:
 
 @pytest.mark.parametrize("screen", SCREENS)
 def test_no_key_means_two_things_on_a_screen(screen: type[QScreen]) -> None:
-    keys: dict[str, str] = {}
-    for act in acts.acts((*screen.ACTS, *screen.everywhere())):
-        for key in act.key.split(","):
-            assert key not in keys, f"{key}: {act.name} and {keys[key]}"
-            keys[key] = act.name
+    for key, holders in keymap.keys_on(screen, {}).items():
+        assert len(holders) == 1, f"{key}: {[act.name for act in holders]}"
 
 
 def test_keys_are_what_a_vt100_can_send() -> None:
@@ -187,12 +184,6 @@ def test_keys_are_what_a_vt100_can_send() -> None:
         for key in act.key.split(","):
             assert not key.startswith(("alt+", "ctrl+shift", "shift+enter", "ctrl+enter")), act.name
             assert key not in ("ctrl+s", "ctrl+q", "ctrl+z", "ctrl+a", "ctrl+j"), act.name
-
-
-def test_a_key_map_is_checked_against_the_registry() -> None:
-    good, problems = acts.key_map({"run.cancel": "f8", "run.nope": "f9", "run.skip": "f8", "run.retry": 7})
-    assert good == {"run.cancel": "f8"}
-    assert len(problems) == 3
 
 
 async def test_a_moved_key_works_and_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
