@@ -110,6 +110,8 @@ class AlertsScreen(MirroredScreen):
         upper.merge(self._upper_rows(now))
         lower.merge([(one.id, alerts_view.silence_cells(one, now)) for one in alerts_view.silences(self.silenced)])
         on = self.on_lower
+        if (cluster := self.cluster()) is not None:
+            return alerts_view.about_cluster(cluster, now, self.held)
         return alerts_view.about(None if on else self.alert(), self.silence() if on else None, now, self.held)
 
     def _upper_rows(self, now: float) -> list[tuple[str, Cells]]:

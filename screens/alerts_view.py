@@ -64,16 +64,17 @@ def cluster_cells(one: Cluster, now: float, held: Held, is_open: bool) -> Cells:
             "strong" if taken == count else "alarm" if one.heavy else "caution",
         )
     )
-    where = f" at {', '.join(one.sites[:3])}" if one.sites else ""
-    more = f" and {len(one.sites) - 3} more" if len(one.sites) > 3 else ""
-    who = f"{taken} of {count} taken; " if 0 < taken < count else ""
+    where = ", ".join(one.sites[:3])
+    where += f" and {len(one.sites) - 3} more" if len(one.sites) > 3 else ""
+    who = f"{taken} of {count} taken" if 0 < taken < count else ""
+    example = f"e.g. {summary(one.rows[0])}" if summary(one.rows[0]) else ""
     worst = next((said(row, "severity") for row in one.rows if heavy(row)), said(one.rows[0], "severity"))
     return (
         state,
         (one.name, "muted" if one.quiet else "strong"),
         figures.plural(one.robots, "robot") if one.robots else ("\u2014", "muted"),
         worst or ("\u2014", "muted"),
-        f"{who}{summary(one.rows[0])}{where}{more}",
+        "; ".join(word for word in (who, where, example) if word),
         one.rows[0].system,
         coarse(max(0.0, now - one.since)),
     )
@@ -164,6 +165,19 @@ def verdict(
         if feed.state in ("stale", "failing") and feed.synced_at:
             line += ["  ", (f"STALE {age(max(0.0, now - feed.synced_at))} ({name})", "caution")]
     return line
+
+
+def about_cluster(one: Cluster, now: float, held: Held = NOBODY) -> list[Line]:
+    """A cluster in full: how many, where, since when, who has some of it, which robots."""
+    count = figures.plural(len(one.rows), "alert")
+    span = f"the first {age(max(0.0, now - one.since))} ago, the newest {age(max(0.0, now - one.newest))} ago"
+    lines: list[Line] = [[(one.name, "strong"), f"  {count}, {span}"]]
+    people = sorted({has.person for row in one.rows if (has := holder(row, held)) is not None})
+    if people:
+        lines.append([("taken by ", "muted"), (", ".join(people), "strong")])
+    robots = sorted({said(row, "robot") for row in one.rows} - {""})
+    shown = "  ".join(robots[:24]) + (f"  and {len(robots) - 24} more" if len(robots) > 24 else "")
+    return [*lines, [(shown, "muted")]]
 
 
 def about(

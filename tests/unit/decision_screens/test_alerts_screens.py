@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.contract.alerts import SilenceRecord
+from engine.contract.oncall import Acknowledgement
 from engine.contract.systems import FeedView, MirrorObject, MirrorPage, SystemPage, SystemView
 from screens.form import FormScreen
 from tests.fakes import BASE, FakeClient
@@ -102,3 +104,60 @@ async def test_old_news_says_so_and_nothing_is_not_nothing(at: At) -> None:
     empty.answers_to["/v1/connectors"] = SystemPage()
     async with at("alerts", client=empty) as desk:
         assert "No alert manager is connected" in desk.text and "Nothing fires, as far as is mirrored" in desk.text
+
+
+def flood() -> tuple[MirrorObject, ...]:
+    """Fourteen robots stand, eleven of them since a moment ago; a battery is low, as every night."""
+    stuck = [alert(f"{site}-AMR-{n:02d}", "RobotStuck", "critical") for site in ("HAM2", "UTR1") for n in range(7)]
+    fresh = [msgspec.structs.replace(one, changed_at=BASE - 30 - n) for n, one in enumerate(stuck[:11])]
+    old = [msgspec.structs.replace(one, changed_at=BASE - 5000) for one in stuck[11:]]
+    return (
+        *fresh,
+        *old,
+        msgspec.structs.replace(alert("HAM2-AMR-60", "BatteryLow", "warning"), changed_at=BASE - 9000),
+    )
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 45)])
+async def test_a_flood_is_shown_as_its_causes_and_a_cluster_unfolds(at: At, size: tuple[int, int]) -> None:
+    async with at("alerts", client=client(rows=flood()), size=size) as desk:
+        picture(desk, f"flood-{size[0]}")
+        text = desk.text
+        assert "FLOOD 11 new in 10 min, 2 clusters" in text and "14 fire" in text and "14 robots" in text
+        shown = desk.console.screen.upper.rows
+        assert shown.key(0) == "alert RobotStuck heard" and len(shown) == 2
+        assert "HAM2, UTR1" in text and "the newest 30s ago" in text
+        await desk.press("enter")
+        assert len(shown) == 16
+        await desk.press("enter")
+        assert len(shown) == 2
+        await desk.press("o")
+        assert "by robot" in desk.text
+        await desk.press("o", "o")
+        assert "each alert" in desk.text and "14 fire" not in desk.text
+
+
+async def test_taking_a_cluster_on_takes_what_is_nobodys_and_lets_go_of_what_is_mine(at: At) -> None:
+    rows = flood()
+    fake = client(rows=rows)
+    theirs = Acknowledgement(
+        id="ACK-1", kind="acknowledgement", state="held", person="tom", system="pager", alert=rows[0].id, fired_at=BASE
+    )
+    fake.held["acknowledgement"] = [theirs]
+    async with at("alerts", client=fake) as desk:
+        await desk.press("a")
+        asked = desk.sent("alert.acknowledge")
+        assert len(asked) == 13 and rows[0].id not in {one.args["alert"] for one in asked}
+    mine = msgspec.structs.replace(theirs, person="lena", fired_at=rows[0].changed_at)
+    anew = msgspec.structs.replace(theirs, id="ACK-2", alert=rows[1].id, fired_at=rows[1].changed_at - 1)
+    fake.held["acknowledgement"] = [mine, anew]
+    async with at("alerts", client=fake) as desk:
+        await desk.press("o", "o", "o")
+        assert "tom" not in desk.text.split("SIL-3")[0], "what fires anew is nobody's"
+        table = desk.console.screen.upper
+        table.action_edge(1)
+        await desk.settle()
+        while "lena has it" not in desk.text:
+            await desk.press("k")
+        await desk.press("a")
+        assert [one.target for one in desk.sent("alert.release")] == ["ACK-1"]
