@@ -85,7 +85,7 @@ class RunScreen(Travels):
                 [
                     Column("STEP", 24, grow=2),
                     Column("KIND", 7, optional=1),
-                    Column("BEGAN, TOOK", 16, optional=2),
+                    Column("BEGAN, TOOK", 18, optional=2),
                     Column("STATE", 16, grow=3),
                 ],
                 empty=["Loading \u2026"],
@@ -235,12 +235,18 @@ class RunScreen(Travels):
             tabs += [(key, "key"), (f" {word}  ", "strong" if current else "muted")]
             hits.append((0, x, x + len(key) + len(word) + 1, f"run.show_{name}"))
             x += len(key) + len(word) + 3
-        self.query_one("#views", Lines).show((tabs, [("arrows: next view  [ ] time ", "muted")]), hits=hits)
+        self.query_one("#views", Lines).show((tabs, [(self._hint(), "muted")]), hits=hits)
         if focus:
             self.query_one(f"#{view}", Widget).focus()
         for table in self.query(LineTable):
             table.wake()
         self._draw_side()
+
+    def _hint(self) -> str:
+        """The keys of the picture in front."""
+        if self._timed:
+            return "+ - zoom  < > move  b then  [ ] time "
+        return "+ - zoom  f follow  [ ] time " if self.view == "path" else "arrows: next view  [ ] time "
 
     _side = "why"
 
@@ -330,6 +336,8 @@ class RunScreen(Travels):
             return (
                 Reason("the run is not loaded yet") if act.command or act.name in ("run.gate", "run.rollout") else None
             )
+        if act.name == "run.follow" and detail.run.status in run_views.ENDED and self.window is None:
+            return Reason("the run is over: no step is under way")
         if act.name in ("run.earlier", "run.later") and not self._timed:
             return Reason(
                 "time moves on the timeline alone", f"{shown_key(key_of(REGISTRY['run.show_timeline']))} shows it"
@@ -469,7 +477,7 @@ class RunScreen(Travels):
 
     def act_run_follow(self) -> None:
         """On: the cursor goes with the step that is under way. A move of one's own ends it."""
-        self.following = not self.following
+        self.following = self.window is not None or not self.following
         self.window = None
         self._draw()
         self.say("following the step under way" if self.following else "not following", seconds=2.0)

@@ -24,8 +24,8 @@ _CHANGES = 2_000
 QUERIES = ("from", "days")
 _WAITS = {
     "wait": "waits until then",
-    "window": "held by a window",
-    "observe_end": "watched until then",
+    "window": "is held by a window",
+    "observe_end": "is watched until then",
     "deadline": "the run's own deadline",
 }
 """What timers of a run people look at; tries, samples and reminders are its own business, gates are told as such."""

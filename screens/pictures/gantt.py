@@ -98,7 +98,7 @@ def tries(events: Iterable[EventView]) -> dict[str, list[Try]]:
 
 def axis(window: Window, cells: int) -> str:
     """Times along the top: `08:30     08:45     09:00`. Each stands where it begins."""
-    least = window.seconds * 12 / max(1, cells)
+    least = window.seconds * 9 / max(1, cells)
     step = next((float(s) for s in STEPS if s >= least), 86_400.0 * max(1, -(-least // 86_400)))
     line = [" "] * cells
     at = -(-window.first // step) * step

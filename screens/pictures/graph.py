@@ -192,7 +192,7 @@ def _ways(one: Picture, node: GraphNode, here: set[str], below: str, zoom: int) 
                 continue
             out.append(_Row(node, key, edge))
         elif edge.ends:
-            if edge.weight == TAKEN:
+            if edge.weight == TAKEN and edge.target != "done":
                 out.append(_Row(node, key, edge, _in_words(one, edge)))
             elif (zoom >= 2 or live) and edge.target != "done":
                 ends.append(edge.label.removeprefix("error ") or edge.target)
