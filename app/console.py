@@ -36,6 +36,7 @@ from app.looks import Looks  # noqa: E402
 from app.manual import Reading  # noqa: E402
 from app.prompting import Prompting  # noqa: E402
 from app.remembered import Remembered  # noqa: E402
+from app.tour import Touring  # noqa: E402
 from engine.contract.client import EngineUnreachable, Refused  # noqa: E402
 from screens import acts, keymap  # noqa: E402
 from screens.acts import Act  # noqa: E402
@@ -55,11 +56,11 @@ LAG_S = 3.0
 """Behind by more than this, the feed is joined again at its head (an SSH channel hides megabytes of old news)."""
 
 
-class Console(Alerted, Drafting, Reading, Lending, Looks, Prompting, inherit_bindings=False):
+class Console(Alerted, Drafting, Touring, Reading, Lending, Looks, Prompting, inherit_bindings=False):
     CSS_PATH = [Path(sheet) for sheet in themes.SHEETS]
     ENABLE_COMMAND_PALETTE = False
     TITLE = "Quarterdeck"
-    BINDINGS = [Binding("ctrl+c", "interrupt", show=False, priority=True), *Reading.KEYS]
+    BINDINGS = [Binding("ctrl+c", "interrupt", show=False, priority=True), *Reading.KEYS, *Touring.TOUR_KEYS]
 
     def __init__(
         self,

@@ -40,6 +40,7 @@ OTHERS = (
     "save",
     "forget",
     "hints",
+    "tour",
     "notices",
     "refresh",
     "q",

@@ -12,7 +12,7 @@ from app.attach import Unreachable
 from app.cli.session import REFUSED, end, refusals
 from app.home import Home
 from app.home import demo as demo_home
-from app.scenarios import PATTERNS, Scenario, named
+from app.scenarios import PATTERNS, TOUR, Scenario, named
 from app.scenarios.stage import Stage
 from app.scripted import Operator, document, happened
 from engine.contract.runs import RunPage
@@ -31,6 +31,8 @@ SCENARIOS = (*ROLLOUTS, *PATTERNS)
 INTERACTIVE, HEADLESS = 600.0, 6000.0
 """Sim seconds per second: a healthy rollout is then about five minutes to watch, or half a minute to wait for."""
 LIMIT_S = 270.0
+GUEST = "ana"
+"""Who takes the tour: a release manager may sign, pause and approve."""
 
 
 @click.command()
@@ -40,6 +42,9 @@ LIMIT_S = 270.0
 @click.option("--robots", type=int, default=200, show_default=True)
 @click.option(
     "--headless", is_flag=True, help="No console: a scripted operator plays it to its end, and says so in its events."
+)
+@click.option(
+    "--tour", is_flag=True, help="A guided tour of ten minutes through all seven patterns; left and resumed with :tour."
 )
 @click.option("--detach", is_flag=True, help="Leave world and engine running, without a console.")
 @click.option("--stop", is_flag=True, help="End the demo's engine and world.")
@@ -52,6 +57,7 @@ def demo(
     speed: float | None,
     robots: int,
     headless: bool,
+    tour: bool,
     detach: bool,
     stop: bool,
     person: str,
@@ -68,9 +74,14 @@ def demo(
                 ended = world.end(home)
                 click.echo(plain.as_json({"stopped": ended}) if as_json else "stopped" if ended else "no demo runs")
                 return
+            if tour and (headless or scenario):
+                raise click.UsageError("a tour is taken in the console, through a world of its own")
+            if tour and not detach and (why := terminal.unfit()):
+                end(f"a tour is taken in the console: {why}", REFUSED)
+            scenario = TOUR if tour else scenario
             headless = headless or (not detach and bool(terminal.unfit()))
-            pattern = named(scenario) if scenario in PATTERNS else None
-            usual = pattern.speed if pattern and headless else HEADLESS if headless else INTERACTIVE
+            pattern = named(scenario) if scenario in (*PATTERNS, TOUR) else None
+            usual = pattern.speed if pattern and (headless or tour) else HEADLESS if headless else INTERACTIVE
             fastness = speed or usual
             here, run = _begun(home, scenario, seed, fastness, robots, afresh=headless)
         except world.NotADemo as error:
@@ -87,7 +98,7 @@ def demo(
         else:
             from app.opening import open_console
 
-            sys.exit(open_console(home=home, person=person))
+            sys.exit(open_console(home=home, person=person or (GUEST if tour else ""), start=":tour" if tour else ""))
 
 
 def _begun(
@@ -100,7 +111,9 @@ def _begun(
         rows = wire.get(home, "/v1/runs?limit=1", RunPage).rows
         return here, rows[0].id if rows else ""
     name = scenario or "healthy"
-    pattern = named(name) if name in PATTERNS else None
+    pattern = named(name) if name in (*PATTERNS, TOUR) else None
+    if name == TOUR:
+        click.echo("setting up one of everything: half a minute", err=True)
     here = world.start(
         home,
         scenario=pattern.world if pattern else name,
@@ -131,6 +144,7 @@ def _act(home: Home, here: world.World, scenario: Scenario, as_json: bool) -> No
     """A pattern's scenario, by the sandbox people alone."""
     click.echo(f"{scenario.name}, seed {here.seed}, {here.speed:g}x life: {plain.clean(scenario.title)}", err=True)
     try:
+        assert scenario.play is not None, "only what can be played is played"
         facts = scenario.play(Stage(home, here, lambda text: click.echo(plain.clean(text, 300), err=True)))
         told = happened(home, scenario=scenario.name, seed=here.seed, facts=facts)
     finally:

@@ -24,16 +24,20 @@ PATTERNS = {
     "full-circle": "app.scenarios.full_circle",
 }
 """Name -> the module whose `SCENARIO` it is."""
+TOUR = "tour"
+"""The world of the guided tour: a person walks through it, so it is none of those that can be played."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """`world` is what the simulated world plays beside it; `speed` and `limit_s` (real seconds) are for playing it headless."""
+    """`world` is what the simulated world plays beside it; `speed` and `limit_s` (real seconds) are for playing it headless.
+    Without `play` it is for people alone.
+    """
 
     name: str
     title: str
     begin: Callable[[Stage], None]
-    play: Callable[[Stage], Mapping[str, Any]]
+    play: Callable[[Stage], Mapping[str, Any]] | None = None
     world: str = "healthy"
     robots: int = 60
     speed: float = 600.0
@@ -42,5 +46,5 @@ class Scenario:
 
 def named(name: str) -> Scenario:
     """The scenario of that name."""
-    found: Scenario = importlib.import_module(PATTERNS[name]).SCENARIO
+    found: Scenario = importlib.import_module(PATTERNS.get(name, f"app.scenarios.{TOUR}")).SCENARIO
     return found
