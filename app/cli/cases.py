@@ -72,10 +72,11 @@ def _span(length_s: float) -> str:
 @cases.command()
 @click.argument("case")
 @click.option("--bundle", is_flag=True, help="The context bundle as it was kept, too.")
+@click.option("--at", type=click.IntRange(0), default=0, metavar="EVENT", help="As it was after this event.")
 @options
-def show(session: Session, case: str, bundle: bool) -> None:
-    """One case: the fault, who else has it, clocks, runbook, what it needs to be verified."""
-    detail = session.get(f"/v1/cases/{part(case)}/view", CaseDetail)
+def show(session: Session, case: str, bundle: bool, at: int) -> None:
+    """One case: the fault, who else has it, clocks, runbook, what it needs to be verified; now or as it was."""
+    detail = session.get(f"/v1/cases/{part(case)}/view", CaseDetail, at=at)
     session.show(detail, lambda: _detail(detail, bundle))
 
 

@@ -8,8 +8,12 @@ import click
 import msgspec
 
 from app import plain
+from app import settings as stored
 from app.cli.session import Session, asks, inputs, options, part, phrase_for
-from engine.contract.gates import GateDetail, GatePage
+from app.remembered import Remembered
+from engine.contract.gates import GateDetail, GatePage, GateSummary
+from engine.contract.history import Looker
+from engine.contract.system import Me
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -22,32 +26,49 @@ def gates() -> None:
 @gates.command("ls")
 @click.option("--state", default="open", show_default=True, help="open, passed, rejected, expired, withdrawn, all")
 @click.option("--limit", type=click.IntRange(1), default=200, show_default=True)
+@click.option("--hidden", is_flag=True, help="Also what you put off or left to others, with the reason.")
 @options
-def ls(session: Session, state: str, limit: int) -> None:
-    """The inbox, by deadline."""
+def ls(session: Session, state: str, limit: int, hidden: bool) -> None:
+    """The inbox, by deadline. As JSON it is always whole."""
     page = session.get("/v1/gates", GatePage, state=state, limit=limit)
+    kept, person = Remembered(stored.file_of(session.home)), session.get("/v1/me", Me).person
+    away = {g.id: _away(kept, person, g, page.as_of) for g in page.rows} if state == "open" else {}
+    out = sum(map(bool, away.values()))
     rows = [
         (
             g.id,
             g.kind,
             f"{g.seats_total - g.seats_open}/{g.seats_total}",
             plain.moment(g.expires_at),
-            g.mine or "you may",
+            away.get(g.id) or g.mine or "you may",
             g.question,
         )
         for g in page.rows
+        if hidden or not away.get(g.id)
     ]
     heads = ("gate", "kind", "seats", "expires", "mine", "question")
-    session.show(page, lambda: plain.table(rows, heads, empty="nobody is asked anything"))
+    more = f"\n({out} put off or left to others: --hidden shows them)" if out and not hidden else ""
+    session.show(page, lambda: plain.table(rows, heads, empty="nobody is asked anything") + more)
+
+
+@gates.command()
+@click.argument("gate")
+@click.option("--at", type=click.IntRange(0), default=0, metavar="EVENT", help="As it was after this event.")
+@options
+def show(session: Session, gate: str, at: int) -> None:
+    """One question: its evidence, who may answer, who has; now or as it was when somebody decided."""
+    detail = session.get(f"/v1/gates/{part(gate)}", GateDetail, at=at)
+    session.show(detail, lambda: text(detail))
 
 
 @gates.command()
 @click.argument("gate")
 @options
-def show(session: Session, gate: str) -> None:
-    """One question: its evidence, who may answer, who has."""
-    detail = session.get(f"/v1/gates/{part(gate)}", GateDetail)
-    session.show(detail, lambda: text(detail))
+def lookers(session: Session, gate: str) -> None:
+    """Who has it on their screen now."""
+    found = session.get(f"/v1/gates/{part(gate)}/lookers", tuple[Looker, ...])
+    rows = [(one.person, f"{one.since:.0f} s", f"{one.seen:.0f} s ago") for one in found]
+    session.show(found, lambda: plain.table(rows, ("person", "for", "last heard"), empty="nobody looks at it now"))
 
 
 def text(detail: GateDetail) -> str:
@@ -141,6 +162,43 @@ def answer(session: Session, gate: str, answer: str, rationale: str) -> None:
 def withdraw(session: Session, gate: str) -> None:
     """Take your vote back."""
     session.done(session.command("gate.withdraw", gate), f"your vote on {plain.clean(gate)} is withdrawn")
+
+
+@gates.command()
+@click.argument("gate")
+@click.argument("reason", default="")
+@options
+def abstain(session: Session, gate: str, reason: str) -> None:
+    """No vote from you, on the record: it fills no seat, another has to answer."""
+    session.done(session.command("gate.abstain", gate, {"reason": reason}), f"you abstain on {plain.clean(gate)}")
+
+
+@gates.command()
+@click.argument("gate")
+@click.option("--hours", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, help="How long.")
+@click.option("--others", is_flag=True, help="It is for others to answer: until you bring it back.")
+@click.option("--back", is_flag=True, help="Into your inbox again.")
+@options
+def later(session: Session, gate: str, hours: float, others: bool, back: bool) -> None:
+    """Out of your inbox for a while. Nothing changes for anybody else: it waits, expires and is counted as before."""
+    shown = session.get(f"/v1/gates/{part(gate)}", GateDetail).gate
+    kept, person = Remembered(stored.file_of(session.home)), session.get("/v1/me", Me).person
+    if back:
+        kept.bring_back(person, shown)
+    elif others:
+        kept.leave_to_others(person, shown)
+    else:
+        kept.put_off(person, shown, session.now() + hours * 3600)
+    word = _away(kept, person, shown, session.now()) or "in the inbox"
+    session.show({"gate": shown.id, "inbox": word}, lambda: plain.clean(f"{shown.id}: {word}"))
+
+
+def _away(kept: Remembered, person: str, gate: GateSummary, now: float) -> str:
+    """Why it is not in this person's inbox; empty when it is."""
+    if kept.is_others(person, gate):
+        return "left to others"
+    until = kept.until(person, gate, now)
+    return f"put off until {plain.moment(until)}" if until else ""
 
 
 @gates.command()

@@ -39,10 +39,11 @@ def ls(session: Session, limit: int) -> None:
 @rollouts.command()
 @click.argument("rollout")
 @click.option("--robots", is_flag=True, help="Every robot, too.")
+@click.option("--at", type=click.IntRange(0), default=0, metavar="EVENT", help="As it was after this event.")
 @options
-def show(session: Session, rollout: str, robots: bool) -> None:
-    """One rollout: stages, signals, verdict, what could be undone."""
-    detail = session.get(f"/v1/rollouts/{part(rollout)}", RolloutDetail)
+def show(session: Session, rollout: str, robots: bool, at: int) -> None:
+    """One rollout: stages, signals, verdict, what could be undone; now or as it was."""
+    detail = session.get(f"/v1/rollouts/{part(rollout)}", RolloutDetail, at=at)
     session.show(detail, lambda: _detail(detail, robots))
 
 

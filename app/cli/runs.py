@@ -51,10 +51,11 @@ def _page(page: RunPage) -> str:
 
 @runs.command()
 @click.argument("run")
+@click.option("--at", type=click.IntRange(0), default=0, metavar="EVENT", help="As it was after this event.")
 @options
-def show(session: Session, run: str) -> None:
-    """Everything about one run."""
-    detail = session.get(f"/v1/runs/{part(run)}", RunDetail)
+def show(session: Session, run: str, at: int) -> None:
+    """Everything about one run, now or as it was."""
+    detail = session.get(f"/v1/runs/{part(run)}", RunDetail, at=at)
     session.show(detail, lambda: _detail(detail))
 
 
