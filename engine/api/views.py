@@ -134,7 +134,7 @@ def why_not(detail: GateDetail, caller: Caller) -> str:
     for vote in detail.votes:
         if vote.person == caller.person and not vote.void and not vote.refused:
             return f"{caller.person} voted {vote.answer}"
-    if not detail.seats:
+    if not detail.seats or (detail.escalated_to and detail.escalated_to in caller.roles):
         return ""
     for seat in detail.seats:
         held = seat.role in caller.roles or seat.group in caller.groups or seat.person == caller.person

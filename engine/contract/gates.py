@@ -74,3 +74,5 @@ class GateDetail(View, frozen=True, kw_only=True):
     phrase: str = ""
     who_can: tuple[str, ...] = ()
     comments: tuple[str, ...] = ()
+    escalated_to: str = ""
+    """Nobody answered in time: holders of this role may take any open seat now."""

@@ -104,7 +104,11 @@ class GateQueries:
         definition = self._reading.loader.definition(digest[0]) if digest else None
         if definition is not None:
             step = definition.steps.get(view.step)
-        spec = step.gate if step is not None and not shown.escalated else None
+        # the engine's own question about a step is not in the definition; one that was escalated is, and asks nobody else
+        spec = step.gate if step is not None and (view.escalated_to or not shown.escalated) else None
+        silence = spec.on_timeout if spec is not None else None
+        if silence is not None and view.escalated_to:
+            silence = msgspec.structs.replace(silence, escalate=None)
         values = {name: row[at] for at, name in enumerate(_NAMES)}
         return GateDetail(
             gate=shown,
@@ -128,10 +132,11 @@ class GateQueries:
             excluded=view.excluded,
             answers=view.answers,
             form=view.form,
-            on_timeout=outcome_words(spec.on_timeout) if spec else "the run fails" if shown.escalated else "",
+            on_timeout=outcome_words(silence) if spec else "the run fails" if shown.escalated else "",
             on_reject=outcome_words(spec.on_reject) if spec else "",
             who_can=tuple(seat_label(seat) for seat in view.seats),
             comments=tuple(view.comments),
+            escalated_to=view.escalated_to or "",
         )
 
     def _evidence(self, seq: int) -> Any:
