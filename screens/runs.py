@@ -11,7 +11,10 @@ from textual.app import ComposeResult
 
 from engine.contract.common import Problem
 from engine.contract.runs import RunPage, RunSummary
-from screens import chrome
+from screens import (
+    chrome,
+    run_acts,  # noqa: F401  registers the verbs
+)
 from screens.acts import Act, Reason, register
 from screens.base import QScreen, Target
 from screens.model import Delta, coarse
@@ -43,6 +46,9 @@ register(
     Act("runs.top", "g", "top/new", help="To the top; takes new runs in", order=40),
 )
 ONLY = ("", "open", "stuck", "ended")
+VERBS = ("run.suspend", "run.resume", "run.cancel", "run.terminate", "run.comment")
+"""What can be done from the list, to the run under the cursor or to all that are marked."""
+OVER = ("completed", "failed", "cancelled", "terminated")
 
 
 def order_words(query: Query) -> str:
@@ -59,7 +65,7 @@ class RunsScreen(QScreen):
     NAME = "runs"
     TITLE_WORD = "Runs"
     ROOT = True
-    ACTS = ("runs.open", "runs.sort", "runs.open_only", "runs.top")
+    ACTS = ("runs.open", "runs.sort", "runs.open_only", "runs.top", *VERBS)
     AUTO_FOCUS = "#runs"
 
     def __init__(self) -> None:
@@ -224,6 +230,19 @@ class RunsScreen(QScreen):
             return [f"No run matches \u201c{self.filter}\u201d. Esc clears the filter."]
         return ["No runs yet. Start one:  qd runs start WORKFLOW   (workflows: qd workflows ls)"]
 
+    def filter_fields(self) -> tuple[str, ...]:
+        return run_filter.FIELDS
+
+    def filter_values(self, field: str) -> Iterable[str]:
+        if field == "status":
+            return (*RUN_STATUS, *run_filter.GROUPS)
+        return dict.fromkeys(run.workflow for run in self.model.runs.values())
+
+    def filter_wrong(self, text: str) -> Wrong | None:
+        """The engine filters runs, by what it can look for."""
+        found = run_filter.parse(text)
+        return found if isinstance(found, Wrong) else None
+
     def filtered(self, text: str) -> None:
         self.refetch()
 
@@ -268,6 +287,10 @@ class RunsScreen(QScreen):
     def why_not(self, act: Act) -> Reason | None:
         if act.name == "runs.open" and self.target() is None:
             return Reason("no run under the cursor")
+        target = self.target() if act.command and act.name != "run.comment" else None
+        run = self.window.runs.get(target.id) if target is not None else None
+        if run is not None and run.status in OVER:
+            return Reason(f"it is {run.status}", "what is over stays as it is")
         return None
 
     def act_runs_open(self) -> None:

@@ -82,7 +82,7 @@ def lay_out(columns: Sequence[Column], shape: Shape, room: int, shift: int = 0) 
     """Which columns stand where in `room` cells.
 
     Unshifted, the columns that matter least make room for the rest. Shifted, the frozen ones stay and the others follow
-    from the one after the first `shift` on, as many as fit: so every column is reached, on the narrowest terminal too.
+    from the `shift`-th on, as many as fit: so every column is reached, on the narrowest terminal too.
     """
     shown = [place for place, column in enumerate(columns) if column.title not in shape.hidden]
     if not shown and columns:
@@ -90,7 +90,7 @@ def lay_out(columns: Sequence[Column], shape: Shape, room: int, shift: int = 0) 
     size = {place: shape.widths.get(columns[place].title, columns[place].width) for place in shown}
     if shift:
         frozen = shown[: shape.frozen]
-        shown = [*frozen, *shown[len(frozen) + shift :]]
+        shown = [*frozen, *shown[len(frozen) + shift - 1 :]]
         while len(shown) > len(frozen) + 1 and sum(size[place] + 1 for place in shown) > room:
             shown.pop()
     else:
@@ -119,11 +119,11 @@ def furthest(columns: Sequence[Column], shape: Shape, room: int) -> int:
     shown = [place for place, column in enumerate(columns) if column.title not in shape.hidden]
     if len(lay_out(columns, shape, room)) == len(shown):
         return 0
-    for shift in range(1, max(1, len(shown) - shape.frozen)):
+    for shift in range(1, max(1, len(shown) - shape.frozen + 1)):
         spans = lay_out(columns, shape, room, shift)
         if spans and spans[-1][0] == shown[-1]:
             return shift
-    return max(0, len(shown) - shape.frozen - 1)
+    return max(0, len(shown) - shape.frozen)
 
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604_800}
