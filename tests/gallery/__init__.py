@@ -1,1 +1,1 @@
-"""Pictures of the console for readers of the documentation, and the command that takes them anew."""
+"""Pictures of the console: every screen to look at, the best for readers of the documentation, and the scenes they show."""
