@@ -67,7 +67,7 @@ class HandoverScreen(QScreen):
         self._asked_at, self._again = 0.0, False
 
     def body(self) -> ComposeResult:
-        columns = (Column("", 1), Column("what", 10), Column("", 30, grow=1), Column("who", 16, optional=1), Column("when", 12, align="right"))  # fmt: skip
+        columns = (Column("", 1), Column("what", 10), Column("", 30, grow=1), Column("who", 12, optional=1), Column("when", 12, align="right"))  # fmt: skip
         yield LineTable(columns, empty=("Loading \u2026",), head=False, id="shift")
 
     def on_mount(self) -> None:
@@ -235,7 +235,8 @@ class HandoverScreen(QScreen):
 
         async def offer(answers: dict[str, Any]) -> CommandAnswer:
             made = await prepare({name: value for name, value in answers.items() if value})
-            return await client.command("handover.offer", made.target, {}, id=f"{made.id}/offer")
+            id = str(made.result["id"]) if isinstance(made.result, dict) else made.target
+            return await client.command("handover.offer", id, {}, id=f"{made.id}/offer")
 
         def offered(answer: CommandAnswer) -> None:
             self.say(

@@ -158,7 +158,7 @@ def _section(name: str, report: ShiftReport, base: float, now: float) -> list[tu
             "nothing ends soon" if not lines else "",
         )
     else:
-        counts = ", ".join(f"{count:,} {word}" for word, count in report.counts.items() if word != "events" and count)
+        counts = ", ".join(f"{word} {count:,}" for word, count in report.counts.items() if word != "events" and count)
         since = f"since {_at(report.since, now)}Z"
         head = _head(name, "HAPPENED", f"{since}; {counts}" if counts else since)
     found = [head]

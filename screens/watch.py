@@ -8,7 +8,7 @@ from textual.containers import Container
 from engine.contract.cases import CaseView
 from engine.contract.gates import GateSummary
 from engine.contract.incidents import IncidentView
-from engine.contract.oncall import HandoverRecord, Watched
+from engine.contract.oncall import HandoverRecord, OnCallView, Watched
 from engine.contract.rollouts import RolloutSummary
 from engine.contract.runs import RunSummary
 from engine.contract.system import FeedLine
@@ -47,6 +47,8 @@ class WatchScreen(QScreen):
         super().__init__()
         self._incidents: tuple[IncidentView, ...] = ()
         self._cases: tuple[CaseView, ...] = ()
+        self._oncall: OnCallView | None = None
+        """As last shown."""
 
     def refetch(self) -> None:
         """Incidents and pressing cases; the rest comes with the first picture and the feed."""
@@ -134,7 +136,7 @@ class WatchScreen(QScreen):
             return
         if delta is None or delta.of("incident", "case"):
             self.refetch()
-        if delta is None or delta.gates or delta.rollouts or delta.runs:
+        if delta is None or delta.gates or delta.rollouts or delta.runs or self.model.oncall is not self._oncall:
             self._fill()
         if delta is None or delta.feed:
             feed = self.query_one("#feed", LineTable)
@@ -207,7 +209,7 @@ class WatchScreen(QScreen):
 
     def _oncall_rows(self, now: float) -> list[tuple[str, Cells]]:
         """A handover that waits for my key, and what I watch that changed since I looked: nobody else will tell me."""
-        view = self.model.oncall
+        view = self._oncall = self.model.oncall
         if view is None:
             return []
         offer = handover_view.for_me(view)

@@ -162,7 +162,7 @@ def _when(name: str, line: ShiftLine, report: ShiftReport) -> str:
 
 def as_text(report: ShiftReport) -> str:
     """For a terminal: one table a list."""
-    counts = ", ".join(f"{count} {word}" for word, count in report.counts.items())
+    counts = ", ".join(f"{word} {count}" for word, count in report.counts.items())
     said = [f"since {plain.moment(report.since)} ({plain.clean(report.why_since)}); {counts}"]
     for name in _HEADS:
         lines: Sequence[ShiftLine] = getattr(report, name)
@@ -196,7 +196,7 @@ def as_markdown(report: ShiftReport) -> str:
     """To paste into a chat or a wiki: text from outside can't become markup."""
     said = [f"since {plain.moment(report.since)} ({_safe(report.why_since)})", ""]
     if report.counts:
-        said += [", ".join(f"{count} {word}" for word, count in report.counts.items()), ""]
+        said += [", ".join(f"{word} {count}" for word, count in report.counts.items()), ""]
     for name in _HEADS:
         lines: Sequence[ShiftLine] = getattr(report, name)
         if not lines and name == "commands":

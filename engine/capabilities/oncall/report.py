@@ -4,7 +4,7 @@ from what changed since then, not from how much there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -67,10 +67,12 @@ def report(
     after = seq_at(shelf, begun)
     more: dict[str, int] = {}
     happened = _kept(sorted(_happened(shelf, after, begun), key=lambda one: -one.at), "happened", more)
-    waits = _kept(_waits(shelf, now), "waits", more)
+    commands = tuple(_commands(shelf, person))
+    led = {one.id for one in commands}
+    waits = _kept(_waits(shelf, now, led), "waits", more)
     ending = sorted(ends(shelf, now, now + within_s, policy), key=lambda one: one.at)
     return ShiftReport(
-        person=person, since=begun, why_since=why, at=now, within_s=within_s, commands=tuple(_commands(shelf, person)),
+        person=person, since=begun, why_since=why, at=now, within_s=within_s, commands=commands,
         happened=happened, waits=waits, expires=_kept(ending, "expires", more), counts=_counts(shelf, after), more=more,
     )  # fmt: skip
 
@@ -224,10 +226,11 @@ def _counts(shelf: Shelf, after: int) -> dict[str, int]:
 # -- what waits ----------------------------------------------------------------------------------------------------
 
 
-def _waits(shelf: Shelf, now: float) -> Iterable[ShiftLine]:
-    """The most pressing first: incidents, decisions by their end, what stands still, what nobody has."""
+def _waits(shelf: Shelf, now: float, led: Container[str]) -> Iterable[ShiftLine]:
+    """The most pressing first: incidents, decisions by their end, what stands still, what nobody has. Those `led` are said
+    already."""
     for one in sorted(shelf.find("incident", limit=200), key=lambda each: (each.sev or 9, each.created_at)):
-        if one.state not in INCIDENT_OVER:
+        if one.state not in INCIDENT_OVER and one.id not in led:
             who = one.ic or "nobody leads it"
             yield ShiftLine(kind="incident", id=one.id, text=_incident(one), at=one.created_at, who=who, level="alarm")
     rows = shelf.all(

@@ -11,6 +11,7 @@ import pytest
 from engine.capabilities.oncall.embedded import Shifts
 from engine.capabilities.packs import load_pack
 from tests.unit.cases.ground import Ground
+from tests.unit.decision_screens.conftest import at  # noqa: F401
 
 
 class Watchroom(Ground):

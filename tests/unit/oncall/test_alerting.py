@@ -12,7 +12,7 @@ from engine.contract.oncall import HandoverRecord, OnCallView, QuietHours, Watch
 from engine.contract.system import Changes, FeedLine
 from screens.ringing import Wishes, wishes
 from tests.fakes import BASE, FakeClient
-from tests.unit.decision_screens.conftest import At, at  # noqa: F401
+from tests.unit.decision_screens.conftest import At
 
 XTERM = {"TERM": "xterm-256color"}
 
@@ -79,7 +79,7 @@ def test_what_changed_since_the_last_look_is_told_once() -> None:
 
 async def test_an_alarm_of_the_feed_rings_and_what_i_did_myself_does_not(
     at: At, monkeypatch: pytest.MonkeyPatch
-) -> None:  # noqa: F811
+) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("TMUX", raising=False)
     quiet = QuietHours(since=BASE - 60, until=BASE + 3600, severities=("info", "warning"))
