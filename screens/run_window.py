@@ -11,7 +11,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from engine.contract.runs import RUN_STATUS, RunPage, RunSummary
+from engine.contract.runs import RunPage, RunSummary
+from screens import run_filter
+from screens.query import Wrong
 from screens.widgets.rows import Cells, Wide
 
 AHEAD = 60
@@ -46,32 +48,12 @@ class Query:
         return not self.text or self.text.casefold() in words
 
 
-GROUPS = {
-    "open": "running,waiting,suspended,compensating,cancelling",
-    "ended": "completed,failed,cancelled,terminated",
-    "stuck": "failed,suspended,compensating,cancelling",
-}
-"""Filter words for several statuses at once."""
-
-
 def parse_filter(words: str, sort: str) -> Query:
-    """`failed`, `open`, `workflow:staged-rollout` and free words, in any order."""
-    statuses: list[str] = []
-    workflow = ""
-    rest: list[str] = []
-    for word in words.split():
-        name, colon, value = word.partition(":")
-        if word.lower() in GROUPS:
-            statuses.append(GROUPS[word.lower()])
-        elif word.lower() in RUN_STATUS:
-            statuses.append(word.lower())
-        elif colon and name in ("workflow", "w"):
-            workflow = value
-        elif colon and name in ("status", "s"):
-            statuses.append(value)
-        else:
-            rest.append(word)
-    return Query(",".join(statuses), workflow, " ".join(rest), sort)
+    """What a filter asks of the engine; one that makes no sense is looked for as it stands."""
+    found = run_filter.parse(words)
+    if isinstance(found, Wrong):
+        return Query(text=words.strip(), sort=sort)
+    return Query(found.status, found.workflow, found.text, sort)
 
 
 class Block:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from time import monotonic
 from typing import Any
@@ -10,14 +10,16 @@ from typing import Any
 from textual.app import ComposeResult
 
 from engine.contract.common import Problem
-from engine.contract.runs import RunPage, RunSummary
+from engine.contract.runs import RUN_STATUS, RunPage, RunSummary
 from screens import (
     chrome,
     run_acts,  # noqa: F401  registers the verbs
+    run_filter,
 )
 from screens.acts import Act, Reason, register
 from screens.base import QScreen, Target
 from screens.model import Delta, coarse
+from screens.query import Wrong
 from screens.run_window import LARGE, PAGE, Query, RunWindow, parse_filter
 from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part

@@ -11,7 +11,10 @@ from app import plain, settings
 from app.cli.session import REFUSED, end
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-CHOICES = {"hints": {"on": True, "off": False}, "digits": {"screens": "screens", "count": "count"}}
+CHOICES: dict[str, dict[str, Any]] = {
+    "hints": {"on": True, "off": False},
+    "digits": {"screens": "screens", "count": "count"},
+}
 """Settings with a few values, and how they are kept."""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.contract.runs import RunPage, RunSummary
+from screens import run_filter
+from screens.query import Wrong
 from screens.run_window import Query, RunWindow, parse_filter
 
 
@@ -107,11 +109,32 @@ def test_a_run_that_moved_between_pages_is_listed_once() -> None:
         ("failed", Query(status="failed")),
         ("open nav", Query(status="running,waiting,suspended,compensating,cancelling", text="nav")),
         ("w:staged-rollout HAM2 4.8", Query(workflow="staged-rollout", text="HAM2 4.8")),
+        ("-ended", Query(status="running,waiting,suspended,compensating,cancelling")),
+        ("status:fail,cancelled,cancelling -s:cancelling", Query(status="failed,cancelled")),
+        ('"failed"', Query(text="failed")),
+        ('"nav 4.8" waiting', Query(status="waiting", text="nav 4.8")),
         ("", Query()),
     ],
 )
 def test_filter_words(words: str, query: Query) -> None:
     assert parse_filter(words, "-updated") == query
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("status:wiating", "did you mean waiting?"),
+        ("-nav", "can't leave them out"),
+        ("-workflow:x", "by its name"),
+        ("age>2h", "status:, workflow: and words"),
+        ("failed -stuck", "no status is left"),
+        ('"a', 'no closing "'),
+    ],
+)
+def test_what_the_engine_cannot_look_for_is_told(words: str, reason: str) -> None:
+    found = run_filter.parse(words)
+    assert isinstance(found, Wrong)
+    assert reason in found.reason
 
 
 def test_the_other_way_round() -> None:
