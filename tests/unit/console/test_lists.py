@@ -44,7 +44,7 @@ async def confirmed(pilot: Any, *keys: str) -> None:
         if not isinstance(pilot.app.screen, Confirm):
             break
     await pilot.app.workers.wait_for_complete([one for one in pilot.app.workers if one.group == "command"])
-    await settled(pilot)
+    await pilot.pause(0.05)
 
 
 def going_on(client: FakeClient) -> list[str]:
@@ -141,7 +141,7 @@ async def test_risk_for_many_wants_a_phrase_with_the_count(opened: Open) -> None
         assert "terminate 3 runs" in screen_text(console)
         await armed(pilot)
         await pilot.press(*"why", "tab", *typed("terminate 2 runs"), "enter")
-        await settled(pilot)
+        await pilot.pause(0.05)
         assert isinstance(console.screen, Confirm), "a wrong phrase sends nothing"
         assert all(one.preview for one in client.commands)
         await pilot.press(*["backspace"] * len("terminate 2 runs"))
