@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from app import plain, settings
+from app.cli.config_themes import themes
 from app.cli.session import REFUSED, end
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -20,7 +21,10 @@ CHOICES: dict[str, dict[str, Any]] = {
 
 @click.group()
 def config() -> None:
-    """The console's settings: keys, views, hints."""
+    """The console's settings: keys, themes, views, hints."""
+
+
+config.add_command(themes)
 
 
 def _show(as_json: bool, value: Any, text: Callable[[], str]) -> None:

@@ -7,8 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from rich.style import Style
 
+import themes
+from app.cli import root
 from app.console import Console
 from screens.widgets.line import Lines
 from tests.fakes import FakeClient
@@ -159,3 +162,24 @@ async def test_without_utf_8_every_screen_is_plain() -> None:
                 assert all(len(line) <= 120 for line in text.splitlines())
     finally:
         glyphs.use("full")
+
+
+def test_the_command_line_lists_chooses_and_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QD_HOME", str(tmp_path))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    folder = tmp_path / "config" / "themes"
+    folder.mkdir(parents=True)
+    (folder / "bridge.toml").write_text(BRIDGE)
+    run = CliRunner().invoke
+    told = run(root, ["config", "themes", "--json"])
+    found = json.loads(told.output)
+    assert told.exit_code == 0 and found["problems"] == [] and found["folder"] == str(folder)
+    assert [one["name"] for one in found["themes"]] == [*themes.NAMES, "bridge"]
+    assert run(root, ["config", "themes", "bridge"]).exit_code == 0
+    assert json.loads((tmp_path / "config" / "console.json").read_text())["theme"] == "bridge"
+    assert "* " in next(line for line in run(root, ["config", "themes"]).output.splitlines() if "bridge " in line)
+    refused = run(root, ["config", "themes", "brigde"])
+    assert refused.exit_code == 1 and "no theme is called" in refused.output
+    (folder / "bridge.toml").write_text("[colours]\nalrm = '#ff0000'")
+    broken = run(root, ["config", "themes"])
+    assert broken.exit_code == 1 and "did you mean alarm" in broken.output
