@@ -181,7 +181,14 @@ register(
     *(Act(f"console.{place.noun}", place.key, place.noun, help=place.help, cli=place.cli) for place in PLACES),
     Act("console.filter", "slash", "filter", help="Show only rows with these words", order=90),
     Act("console.command", "colon", "command", help="Jump or command: :runs failed, :run 42, :theme day", order=91),
-    Act("console.palette", "ctrl+p", "palette", help="Everything that can be done here, searchable", order=0),
+    Act(
+        "console.palette",
+        "ctrl+p",
+        "palette",
+        help="Find anything: what can be done here, screens, things by id or name",
+        cli="qd find TEXT",
+        order=0,
+    ),
     Act("console.help", "question_mark", "help", help="The keys that work here", order=92),
     Act(
         "console.manual",

@@ -35,6 +35,7 @@ GROUPS = {
     "trace": ("app.cli.trace:trace", "The thread from an event, run or record, both ways."),
     "records": ("app.cli.records:records", "Records of any kind: list, show, history; evidence."),
     "history": ("app.cli.history:history", "The record: verify, export, play."),
+    "find": ("app.cli.find:find", "Anything by its id or a word of its name."),
     "config": ("app.cli.config:config", "The console's settings: keys, views, hints."),
     "demo": ("app.cli.demo:demo", "A self-contained world to try everything in."),
     "manual": ("app.cli.manual:manual", "The manual: screens, patterns, concepts, errors."),

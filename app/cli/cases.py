@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from app import plain
+from app.cli.filtering import FILTER, narrowed
 from app.cli.session import DRY_RUN, ONCE, Session, end, options, part
 from engine.contract.cases import CASE_OVER, HOLD_REASONS, CaseDetail, CaseQueue, Clock, ProblemView
 from engine.contract.common import CommandAnswer, Json
@@ -28,11 +30,14 @@ def cases() -> None:
 @click.option("--text", default="", help="Only cases with these words.")
 @click.option("--mine", is_flag=True, help="Only what I have or worked on.")
 @click.option("--all", "with_over", is_flag=True, help="Closed, merged and cancelled ones, too.")
+@FILTER
 @options
-def ls(session: Session, *, queue: str, text: str, mine: bool, with_over: bool) -> None:
+def ls(session: Session, *, queue: str, text: str, mine: bool, with_over: bool, words: str) -> None:
     """Cases by what is due first."""
     asked = {"queue": queue, "text": text, "mine": "1" if mine else "", "all": "1" if with_over else ""}
     found = session.get("/v1/cases/queue", CaseQueue, **{name: value for name, value in asked.items() if value})
+    kept = narrowed(found.rows, words, now=found.as_of, inner=lambda line: line.case)
+    found = msgspec.structs.replace(found, rows=kept)
     rows = [
         (
             one.case.id,

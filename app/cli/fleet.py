@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import msgspec
 
 from app import plain
+from app.cli.filtering import FILTER, narrowed
 from app.cli.gateways import gateways
 from app.cli.session import Session, options, part, risky
 from engine.contract.common import Json
@@ -26,10 +28,12 @@ fleet.add_command(gateways)
 @click.option("--text", default="", help="Words to look for (site, variant, customer ...).")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True)
 @click.option("--cursor", default="")
+@FILTER
 @options
-def robots(session: Session, text: str, limit: int, cursor: str) -> None:
+def robots(session: Session, *, text: str, limit: int, cursor: str, words: str) -> None:
     """The fleet, as its owners report it."""
     page = session.get("/v1/robots", RobotPage, text=text, limit=limit, cursor=cursor)
+    page = msgspec.structs.replace(page, rows=narrowed(page.rows, words, now=page.as_of))
     rows = [
         (
             r.id,

@@ -9,6 +9,7 @@ import msgspec
 
 from app import plain
 from app import settings as stored
+from app.cli.filtering import FILTER, narrowed
 from app.cli.session import Session, asks, inputs, options, part, phrase_for
 from app.remembered import Remembered
 from engine.contract.gates import GateDetail, GatePage, GateSummary
@@ -27,10 +28,12 @@ def gates() -> None:
 @click.option("--state", default="open", show_default=True, help="open, passed, rejected, expired, withdrawn, all")
 @click.option("--limit", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--hidden", is_flag=True, help="Also what you put off or left to others, with the reason.")
+@FILTER
 @options
-def ls(session: Session, state: str, limit: int, hidden: bool) -> None:
+def ls(session: Session, *, state: str, limit: int, hidden: bool, words: str) -> None:
     """The inbox, by deadline. As JSON it is always whole."""
     page = session.get("/v1/gates", GatePage, state=state, limit=limit)
+    page = msgspec.structs.replace(page, rows=narrowed(page.rows, words, now=page.as_of))
     kept, person = Remembered(stored.file_of(session.home)), session.get("/v1/me", Me).person
     away = {g.id: _away(kept, person, g, page.as_of) for g in page.rows} if state == "open" else {}
     out = sum(map(bool, away.values()))

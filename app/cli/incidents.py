@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from app import plain
+from app.cli.filtering import FILTER, narrowed
 from app.cli.session import DRY_RUN, ONCE, Session, options, part, risky
 from engine.contract.common import CommandAnswer, Json
 from engine.contract.incidents import OPTION_KINDS, FollowUpView, HoldView, IncidentDetail, IncidentView, OptionRow
@@ -26,10 +27,12 @@ def incidents() -> None:
 @click.option("--state", default="", help="One state, or several with commas.")
 @click.option("--text", default="", help="Words that occur in it.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@FILTER
 @options
-def ls(session: Session, state: str, text: str, limit: int) -> None:
+def ls(session: Session, *, state: str, text: str, limit: int, words: str) -> None:
     """Incidents, newest change first."""
     rows = session.records("incident", IncidentView, state=state, text=text, limit=limit)
+    rows = narrowed(rows, words, now=session.now() if words else 0.0)
     heads = ("incident", "sev", "state", "what", "version", "IC", "robots", "phase")
     shown = [
         (

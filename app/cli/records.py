@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from app import plain
+from app.cli.filtering import FILTER, narrowed
 from app.cli.session import REFUSED, Session, end, options, part
 from engine.contract.records import EvidenceText, RecordEvent, RecordPage, RecordView
 
@@ -32,12 +33,17 @@ def kinds(session: Session) -> None:
 @click.option("--where", default="", metavar="COLUMN:VALUE", help="Columns with a value; several with commas.")
 @click.option("--sort", default="", metavar="COLUMN", help="A column, with - in front for the largest first.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@FILTER
 @options
-def ls(session: Session, kind: str, *, state: str, text: str, where: str, sort: str, limit: int) -> None:
+def ls(session: Session, kind: str, *, state: str, text: str, where: str, sort: str, limit: int, words: str) -> None:
     """Records of a kind, newest change first."""
     page = session.get(
         f"/v1/records/{part(kind)}", RecordPage, state=state, text=text, where=where, sort=sort, limit=limit
     )
+    if words:
+        typed = [(row, msgspec.convert(row, RecordView)) for row in page.rows]
+        kept = narrowed(typed, words, now=page.as_of, inner=lambda pair: pair[1])
+        page = msgspec.structs.replace(page, rows=tuple(row for row, _ in kept))
 
     def told() -> str:
         rows = [msgspec.convert(row, RecordView) for row in page.rows]

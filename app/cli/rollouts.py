@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import msgspec
 
 from app import plain
 from app.cli import pictures
+from app.cli.filtering import FILTER, narrowed
 from app.cli.session import DRY_RUN, ONCE, Session, inputs, options, part, risky
 from engine.contract.common import CommandAnswer, Json
 from engine.contract.rollouts import Counts, RolloutDetail, RolloutPage
@@ -24,10 +26,12 @@ rollouts.add_command(pictures.plot)
 
 @rollouts.command("ls")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@FILTER
 @options
-def ls(session: Session, limit: int) -> None:
+def ls(session: Session, limit: int, words: str) -> None:
     """Rollouts, newest first."""
     page = session.get("/v1/rollouts", RolloutPage, limit=limit)
+    page = msgspec.structs.replace(page, rows=narrowed(page.rows, words, now=page.as_of))
     rows = [
         (r.id, f"{r.artifact} {r.version}", r.cohort, r.robots, r.state, r.stage, r.verdict, r.sentence)
         for r in page.rows

@@ -33,9 +33,19 @@ runs.add_command(pictures.timeline)
 @click.option("--text", default="", help="Words to look for.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
 @click.option("--cursor", default="", help="Where the page before ended.")
+@click.option(
+    "--filter", "words", default="", metavar="TEXT", help="As in the console: 'waiting -status:failed w:NAME'."
+)
 @options
-def ls(session: Session, *, status: str, workflow: str, text: str, limit: int, cursor: str) -> None:
+def ls(session: Session, *, status: str, workflow: str, text: str, limit: int, cursor: str, words: str) -> None:
     """Runs, newest first."""
+    if words:
+        from screens import run_filter
+
+        asked = run_filter.parse(words)
+        if not isinstance(asked, run_filter.RunFilter):
+            raise click.UsageError(f"--filter {asked.word}: {asked.reason}")
+        status, workflow, text = status or asked.status, workflow or asked.workflow, text or asked.text
     page = session.get("/v1/runs", RunPage, status=status, workflow=workflow, text=text, limit=limit, cursor=cursor)
     session.show(page, lambda: _page(page))
 
