@@ -71,7 +71,8 @@ class Ringer:
         self._waiting: list[tuple[str, str]] = []
         self._unheard = 0
         self.badge = 0
-        self.titled = False
+        self.title = ""
+        """What stands in the terminal's title by our hand."""
 
     def hear(self, level: str, text: str, wanted: Wishes, quiet: bool) -> None:
         """Something happened. In quiet hours it only shows in the title."""
@@ -95,10 +96,11 @@ class Ringer:
         if self._waiting and now - self._told >= NOTICE_S:
             found += [said] if (said := notification(self._summed(), self._environment, wanted.desktop_by)) else []
             self._waiting, self._unheard, self._told = [], 0, now
-        if self.badge and title and speaks(self._environment):
-            found += [] if self.titled else [SAVE_TITLE]
-            found.append(f"\x1b]2;({min(self.badge, 999)}!) {clean(title, 60)}\x07")
-            self.titled = True
+        named = f"({min(self.badge, 999)}!) {clean(title, 60)}" if self.badge and title else ""
+        if named and named != self.title and speaks(self._environment):
+            found += [] if self.title else [SAVE_TITLE]
+            found.append(f"\x1b]2;{named}\x07")
+            self.title = named
         return found
 
     def wait(self, now: float) -> float:
@@ -110,9 +112,9 @@ class Ringer:
     def looked(self) -> list[str]:
         """Somebody is at the keys: the badge goes."""
         self.badge, self._bell, self._waiting, self._unheard = 0, False, [], 0
-        if not self.titled:
+        if not self.title:
             return []
-        self.titled = False
+        self.title = ""
         return [RESTORE_TITLE]
 
     def _summed(self) -> str:
