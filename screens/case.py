@@ -33,7 +33,7 @@ acts.register(
     Act("case.takeout", "B", "out/return", target="case", level=Level.SAFE, help="Out of service at once; back by the gate, with the serial's tail typed", cli="qd cases takeout {id}", order=8),
     Act("case.escalate", "E", "escalate", target="case", help="To the next level, with the bundle", cli="qd cases escalate {id} --reason TEXT", order=9),
     Act("case.same", "equals_sign", "same build", target="case", help="Who else runs this build, and who of them has it", cli="qd cases show {id}", order=10),
-    Act("case.weigh", "p", "priority", target="case", help="Weigh it anew: impact, urgency, safety", cli="qd cases weigh {id} --impact N --urgency N", order=11),
+    Act("case.weigh", "p", "priority", target="case", help="Weigh it anew: impact, urgency, safety", cli="qd cases weigh {id} --impact N --urgency N --reason WHY", order=11),
     Act("case.problem", "K", "link problem", target="case", help="The same fault elsewhere: join them in a problem", cli="qd cases link {id} PROBLEM", order=12),
     Act("case.note", "c", "comment", target="case", help="Note something", cli="qd cases note {id} TEXT", order=13),
     Act("case.bundle", "e", "evidence", target="case", help="The context bundle as it was kept", cli="qd cases show {id} --bundle", order=14),

@@ -21,7 +21,7 @@ acts.register(
     Act("gateways.play", "enter", "play/watch", target="session", help="Play what was recorded; watch a session that is open (on the record)", cli="qd history play {id}", order=2),
     Act("gateways.cut", "K", "end it", target="session", level=Level.SAFE, command="gateway.cut", help="End somebody's session, at once", cli="qd access cut {id}", order=3),
     Act("gateways.look", "u", "look now", help="Look at all of them now", cli="qd fleet gateways --look", order=4),
-    Act("gateways.access", "a", "ask access", help="Requests and grants: a session needs one that runs", cli="qd access request shell --site SITE", order=5),
+    Act("gateways.access", "a", "ask access", help="Requests and grants: a session needs one that runs", cli="qd access request shell --site SITE --because TEXT", order=5),
 )  # fmt: skip
 
 GATEWAYS = (

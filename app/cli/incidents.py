@@ -205,6 +205,7 @@ _act("clock", "incident.clock", "Record awareness: a regulatory clock starts. It
 _act("filed", "incident.filed", "A report was filed.", "is told that it was filed", click.option("--ref", default=""), click.argument("regime"))  # fmt: skip
 _act("file", "followup.file", "A follow-up was filed: where it stands now.", "is filed", click.option("--ref", default=""), click.option("--note", default=""), target="follow-up")  # fmt: skip
 _act("waive", "followup.waive", "A follow-up is not needed, and why.", "is waived", _WHY, target="follow-up")
+_act("finish", "followup.done", "A follow-up is done: nothing of it is owed any more.", "is done", _REASON, target="follow-up")  # fmt: skip
 _act("release", "hold.release", "Ask for a hold's release; two other people decide.", "is asked for: two people decide", _WHY, target="hold")  # fmt: skip
 
 

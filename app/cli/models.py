@@ -195,6 +195,18 @@ def more(session: Session, candidate: str, reason: str, dry_run: bool, ident: st
 
 @models.command()
 @click.argument("candidate")
+@click.option("--reason", default="", help="Why; it is recorded.")
+@DRY_RUN
+@ONCE
+@options
+def reopen(session: Session, candidate: str, reason: str, dry_run: bool, ident: str) -> None:
+    """Ask for its approval again, after nobody answered."""
+    answer = session.command("candidate.reopen", candidate, {"reason": reason}, preview=dry_run, id=ident)
+    session.done(answer, f"{plain.clean(candidate)} is asked about again")
+
+
+@models.command()
+@click.argument("candidate")
 @click.argument("number", type=click.IntRange(1))
 @click.argument("outcome", type=click.Choice(["success", "failure"]))
 @click.option("--rubric", type=click.FloatRange(0, 1), default=0.0, help="How far it came, 0 to 1.")

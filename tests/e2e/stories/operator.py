@@ -59,10 +59,10 @@ class OnCall:
         return found[1].strip()
 
     def types_the_phrase(self, phrase: str = "") -> str:
-        """Typed whole, then Enter: two keys. A confirmation is deaf at first; what it did not hear is typed again, uncounted."""
+        """Typed whole, with the Enter that ends it: one. A confirmation is deaf at first; what it did not hear is typed again."""
         wanted = phrase or self.reads_the_phrase()
         self.enters(wanted)
-        self.press("Enter")
+        self.terminal.press("Enter")
         return wanted
 
     def enters(self, text: str) -> None:

@@ -118,7 +118,7 @@ def test_1_a_regression_is_real_and_its_robots_go_back(begin: Begin) -> None:
         assert re.fullmatch(rf"rollback {len(new)} (\d-sites|\S+)", phrase), phrase
         me.types_the_phrase(phrase)
         me.sees(r"(?i)✓ roll back|rolling back|rolled back")
-        assert me.pressed == 5
+        assert me.pressed == 4
     until(lambda: rollout(home)["rollout"]["state"] in ("rolled_back", "rollback_incomplete"), "back", 90)
     staged = {one["robot"] for one in rollout(home)["robots"] if one["stage"] in ("canary", "10 %")}
     assert set(truth(home)["touched"]) <= staged, "no control robot was touched"
