@@ -40,6 +40,7 @@ class Confirm(ModalScreen["dict[str, Any] | None"], inherit_bindings=False):
         Binding("escape,ctrl+g", "cancel", show=False),
         Binding("tab,down", "next(1)", show=False),
         Binding("shift+tab,up", "next(-1)", show=False),
+        Binding("ctrl+e", "edit", show=False, priority=True),
         *[Binding(key, f"yes('{key}')", show=False) for key in YES_KEYS],
     ]
     AUTO_FOCUS = ""
@@ -62,6 +63,8 @@ class Confirm(ModalScreen["dict[str, Any] | None"], inherit_bindings=False):
         self.items = list(fields.of_act(question.act.fields) if items is None else items)
         self.notes = list(notes)
         self.armed = False
+        self._written: dict[str, tuple[str, str]] = {}
+        """Fields written in an editor: what the line shows of them, and the whole text."""
         act = question.act
         own = f"{act.verb.split()[0]} {question.target.id}" if act.level is Level.RISK else ""
         self.phrase = question.phrase or own
@@ -161,6 +164,27 @@ class Confirm(ModalScreen["dict[str, Any] | None"], inherit_bindings=False):
         if self.armed:
             self.app.action_focus_next() if by > 0 else self.app.action_focus_previous()
 
+    async def action_edit(self) -> None:
+        """A reason of several lines in the person's own editor; the line then shows how it begins."""
+        for item in self.items:
+            widget = self.field(item.name)
+            if not (self.armed and widget.has_focus and isinstance(widget, Answer) and item.kind == "string"):
+                continue
+            text = await self.app.edit_text(self._text(item), item.name)  # type: ignore[attr-defined]
+            if text is not None and self.is_attached:
+                whole = text.strip()
+                first, *more = whole.splitlines() or [""]
+                shown = f"{first} \u2026 +{len(more)} lines" if more else first
+                self._written[item.name] = (shown, whole)
+                widget.value = shown
+            return
+
+    def _text(self, item: Item) -> str:
+        """What stands in a field: the whole of it, unless the line was changed after the editor."""
+        typed = self.field(item.name).value
+        shown, whole = self._written.get(item.name, ("", ""))
+        return whole if whole and typed == shown else typed
+
     # -- answering ----------------------------------------------------------------------------------------------
 
     def action_cancel(self) -> None:
@@ -196,7 +220,7 @@ class Confirm(ModalScreen["dict[str, Any] | None"], inherit_bindings=False):
             self.app.action_focus_next()
 
     def _texts(self) -> dict[str, str]:
-        return {fields.key(item): self.field(item.name).value for item in self.items}
+        return {fields.key(item): self._text(item) for item in self.items}
 
     def _problems(self) -> list[str]:
         _, wrong = fields.values(self.items, self._texts())

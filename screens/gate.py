@@ -112,6 +112,7 @@ class GateScreen(Travels):
                 self._others = await self.client.read(path, tuple[Looker, ...], mine="look")
             except (Refused, EngineUnreachable):
                 self._others = ()
+            self._show()
 
         self.run_worker(work, group="look", exclusive=True, exit_on_error=False)
 
@@ -297,7 +298,7 @@ class GateScreen(Travels):
             items.append(fields.Item(name="answer", label="Answer", required=True, choices=detail.answers))
         if act.name == "gate.approve":
             items += fields.of_form(detail.form)
-        items.append(fields.Item(name="rationale", label="Why?", required=act.name == "gate.reject"))
+        items.append(fields.Item(name="rationale", label="Why?", required=act.name == "gate.reject", hint="^E editor"))
         return items
 
     def _notes(self, act: Act, detail: GateDetail) -> list[Line]:

@@ -13,7 +13,7 @@ from engine.contract.gates import GateDetail, GateSummary
 from engine.contract.history import DiffView, Looker
 from screens import difference, evidence, figures, layout
 from screens.layout import Line
-from screens.model import age, coarse
+from screens.model import coarse
 from screens.widgets.parts import Part
 
 STALE_S = 86_400.0
@@ -49,7 +49,7 @@ def since(changed: DiffView | None, others: Sequence[Looker], now: float, cells:
         lines.append([("also looking now: ", "muted"), (names, "strong")])
     if changed is not None and changed.changes:
         many = len(changed.changes)
-        head: Line = [(f"Since you looked {age(now - changed.a.at)} ago", "strong")]
+        head: Line = [("Changed since you looked last", "strong")]
         lines.append([*head, (f"  {figures.plural(changed.events, 'event')}, d shows all", "muted")])
         for one in changed.changes[:CHANGES]:
             lines += difference.difference(one, now, cells, indent=2)

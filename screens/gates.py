@@ -118,6 +118,8 @@ class GatesScreen(QScreen):
         line: list[Part] = [
             (f"{len(mine)} of {len(open_ones)} wait for you", "strong")
             if mine
+            else "Nothing waits for you now"
+            if away
             else f"None of {len(open_ones)} is yours to answer"
         ]
         if mine:

@@ -87,8 +87,10 @@ def put_off(screen: QScreen, gate: GateSummary) -> None:
     hours = float(int(getattr(screen, "count", 0) or 0) or LATER_H)
     until = screen.model.now() + hours * 3600
     kept.put_off(_person(screen), gate, until)
-    said = f"put off for {hours:g} h" + (", but it expires before that" if gate.expires_at < until else "")
-    screen.say((said, "caution" if gate.expires_at < until else ""), ("  z again brings it back", "muted"))
+    said = f"{clean(gate.id)} is put off for {hours:g} h" + (
+        ", but it expires before that" if gate.expires_at < until else ""
+    )
+    screen.say((said, "caution") if gate.expires_at < until else said, (f"  {_way_back(screen, 'z')}", "muted"))
 
 
 def leave_to_others(screen: QScreen, gate: GateSummary) -> None:
@@ -100,7 +102,12 @@ def leave_to_others(screen: QScreen, gate: GateSummary) -> None:
         bring_back(screen, gate)
         return
     kept.leave_to_others(_person(screen), gate)
-    screen.say(f"{clean(gate.id)} is left to others", ("  x again brings it back; it is counted as before", "muted"))
+    screen.say(f"{clean(gate.id)} is left to others", (f"  {_way_back(screen, 'x')}; it is counted as before", "muted"))
+
+
+def _way_back(screen: QScreen, key: str) -> str:
+    """On the list the row is gone, and the key would act on the next one."""
+    return f"Z shows it, {key} there brings it back" if screen.NAME == "gates" else f"{key} again brings it back"
 
 
 def bring_back(screen: QScreen, gate: GateSummary) -> None:

@@ -412,6 +412,14 @@ class FakeClient:
             return (f"{args.get('to')} may vote in your place",), "", ("DelegationGranted",)
         if verb == "gate.withdraw":
             return (), "", ("VoteWithdrawn",)
+        if verb == "gate.abstain":
+            if not preview:
+                said = VoteView(
+                    person=self.person, answer="abstain", at=self.now(), rationale=str(args.get("reason", ""))
+                )
+                summary = replace(detail.gate, mine=f"{self.person} voted abstain")
+                self.change_gate(replace(detail, gate=summary, votes=(*detail.votes, said)))
+            return (), "", ("VoteAbstained",)
         if detail.gate.mine:
             raise Refused(Problem(code="wrong_role", reason=detail.gate.mine, fix="ask " + ", ".join(detail.who_can)))
         if args.get("evidence_digest") != detail.evidence_digest:

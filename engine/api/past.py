@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from engine.api import sentences
+from engine.api.consequences import otherwise
 from engine.api.differences import differences
 from engine.api.problems import Denied, not_found
 from engine.capabilities import subjects
@@ -85,7 +86,8 @@ def gate_at(door: Door, gate: str, seq: int) -> GateDetail:
     if detail is None:
         raise _not_yet("gate", gate, seq)
     shown = msgspec.structs.replace(detail.gate, mine=_THEN) if detail.gate.state == "open" else detail.gate
-    return msgspec.structs.replace(detail, gate=shown)
+    reject, timeout = otherwise(door, detail)
+    return msgspec.structs.replace(detail, gate=shown, on_reject=reject, on_timeout=timeout)
 
 
 def record_then(door: Door, kind: str, id_: str, seq: int) -> Any:
