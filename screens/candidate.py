@@ -6,8 +6,6 @@ and stays visible; the screen follows the candidate and is asked for again when 
 
 from __future__ import annotations
 
-import os
-import sys
 from time import monotonic
 from typing import Any
 
@@ -16,7 +14,7 @@ from textual.containers import Container
 
 from engine.contract.common import CommandAnswer
 from engine.contract.models import Scoreboard, TrialView
-from screens import acts, candidate_view, plots
+from screens import acts, candidate_view
 from screens.acts import Act, Field, Level, Reason
 from screens.base import QScreen, Target
 from screens.layout import Line
@@ -25,6 +23,7 @@ from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part
 from screens.widgets.rows import Cells
 from screens.widgets.text import Page
+from themes import glyphs
 
 AGAIN_S = 1.0
 WIDE = 130
@@ -104,7 +103,7 @@ class CandidateScreen(QScreen):
         self.view = "overview"
         self._asked_at = 0.0
         self._again = False
-        self.plain = plots.ascii_only(os.environ, getattr(sys.__stdout__, "encoding", None))
+        self.plain = not glyphs.braille()
 
     # -- showing ------------------------------------------------------------------------------------------------
 

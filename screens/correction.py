@@ -6,8 +6,6 @@ they are sent; leaving with unsent edits is said. The clip is what was kept, che
 
 from __future__ import annotations
 
-import os
-import sys
 from time import monotonic
 from typing import Any
 
@@ -16,7 +14,7 @@ from textual.binding import Binding
 
 from engine.contract.common import CommandAnswer
 from engine.contract.corrections import CAUSES, PHASES, ClipView, ClusterView, CorrectionCase
-from screens import acts, correction_view, figures, plots
+from screens import acts, correction_view, figures
 from screens.acts import Act, Field, Level, Reason
 from screens.base import QScreen, Target
 from screens.clip_edit import STEP, Edits
@@ -25,6 +23,7 @@ from screens.layout import Line
 from screens.model import Delta
 from screens.widgets.parts import Part
 from screens.widgets.text import Page
+from themes import glyphs
 
 AGAIN_S = 1.0
 WHY = Field("reason", "Why?", required=True)
@@ -126,7 +125,7 @@ class CorrectionScreen(QScreen):
         self._asked_at = 0.0
         self._again = False
         self._player: Any = None
-        self.plain = plots.ascii_only(os.environ, getattr(sys.__stdout__, "encoding", None))
+        self.plain = not glyphs.braille()
 
     def body(self) -> ComposeResult:
         yield ClipPage(id="clip")

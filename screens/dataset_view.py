@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.contract.datasets import Cell, EpisodePage, SnapshotDiff, SnapshotView, TrainingView
+from engine.contract.datasets import EpisodePage, SnapshotDiff, SnapshotView, TrainingView
 from screens import figures, layout
 from screens.layout import Line
 from screens.model import age
+from screens.pictures import coverage
 from screens.widgets.parts import Part
 
-COLUMNS = 8
 """Columns of a matrix; more run on as a list."""
 OPEN = ("building", "review")
 
@@ -74,7 +74,7 @@ def waiting(s: SnapshotView) -> list[str]:
 def facts(s: SnapshotView, cells: int, *, room: int) -> list[Line]:
     """The overview."""
     lines = [funnel(s, cells), quality(s, cells), *_gap(room)]
-    lines += matrix(s.coverage, cells)
+    lines += coverage.matrix(s.coverage, cells)
     lines += [*_gap(room), *shifts(s, cells)]
     lines.append(rest(s, cells))
     if s.flags and s.state in OPEN:
@@ -106,34 +106,6 @@ def quality(s: SnapshotView, cells: int) -> Line:
         line += [("   audit not done yet", "muted")]
     leak: Part = (f"   leak {s.contamination}/{s.episodes}", "alarm") if s.contamination else f"   leak 0/{s.episodes}"
     return layout.if_room(line, [leak], cells)
-
-
-def matrix(cells_: Sequence[Cell], cells: int) -> list[Line]:
-    """The coverage matrix: rows by the first dimension, columns by the second; gaps marked and first."""
-    if not cells_:
-        return [[("No cell was counted yet: coverage comes after curation.", "muted")]]
-    names = {tuple(one.dims) for one in cells_}
-    needs = sorted({one.need for one in cells_})
-    need = f"need {needs[0]} per cell" if len(needs) == 1 else "have/need"
-    if len(names) != 1 or len(next(iter(names))) != 2:
-        rows = [[_mark(one), one.key, f"{one.have}/{one.need}", _waiver(one)] for one in cells_]
-        return [[(need, "muted")], *layout.table(rows, cells, right=frozenset({2}))]
-    down, across = next(iter(names))
-    columns = sorted({one.dims[across] for one in cells_})
-    if len(columns) > COLUMNS:
-        rows = [[_mark(one), one.key, f"{one.have}/{one.need}", _waiver(one)] for one in cells_]
-        return [[(need, "muted")], *layout.table(rows, cells, right=frozenset({2}))]
-    held = {(one.dims[down], one.dims[across]): one for one in cells_}
-    order = dict.fromkeys(one.dims[down] for one in cells_)  # the worst cell's row first
-    body = [
-        [
-            value,
-            *[_count(held.get((value, column)), len(needs) > 1) for column in columns],
-            _row_waivers(held, value, columns),
-        ]
-        for value in order
-    ]
-    return layout.table(body, cells, head=[need, *columns, ""], right=frozenset(range(1, len(columns) + 1)))
 
 
 def shifts(s: SnapshotView, cells: int) -> list[Line]:
@@ -246,28 +218,6 @@ def _share(value: float | None) -> str:
 def _names(names: Sequence[str]) -> str:
     more = f" \u2026 {len(names) - 6} more" if len(names) > 6 else ""
     return f"{len(names)}: {', '.join(names[:6])}{more}" if names else "0"
-
-
-def _mark(cell: Cell) -> Part:
-    return ("!", "alarm") if cell.short else " "
-
-
-def _count(cell: Cell | None, needs: bool) -> Part:
-    if cell is None:
-        return ("-", "muted")
-    text = f"{cell.have}/{cell.need}" if needs else str(cell.have)
-    return (f"! {text}", "alarm") if cell.short else (f"w {text}", "caution") if cell.waived else text
-
-
-def _waiver(cell: Cell) -> Part:
-    return (
-        (f"waived by {cell.waived} until {figures.clock(cell.waived_until, 0.0)[:6]}", "caution") if cell.waived else ""
-    )
-
-
-def _row_waivers(held: dict[tuple[str, str], Cell], value: str, columns: Sequence[str]) -> Part:
-    said = [held[value, column] for column in columns if (value, column) in held and held[value, column].waived]
-    return (f"(w: {said[0].waived}, until {figures.clock(said[0].waived_until, 0.0)[:6]})", "muted") if said else ""
 
 
 def _line(text: str) -> Line:

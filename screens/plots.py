@@ -8,7 +8,7 @@ value (None) leaves a hole: a gap in the data must look like one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -36,15 +36,6 @@ class Curve:
     dots: bool = True
     low: Sequence[Value] = ()
     high: Sequence[Value] = ()
-
-
-def ascii_only(environ: Mapping[str, str], encoding: str | None) -> bool:
-    """Whether this terminal has no braille: asked for (`QD_ASCII=1`), not UTF-8, or a console with a 256-glyph font."""
-    if environ.get("QD_ASCII", "") not in ("", "0"):
-        return True
-    if "utf" not in (encoding or "").lower():
-        return True
-    return environ.get("TERM", "") in ("linux", "vt100", "vt102", "vt220", "cons25")
 
 
 def finite(values: Sequence[Value]) -> list[float]:

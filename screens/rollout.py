@@ -6,8 +6,6 @@ out keeps its key and says why. The screen follows the rollout: what was fetched
 
 from __future__ import annotations
 
-import os
-import sys
 from time import monotonic
 from typing import Any
 
@@ -16,7 +14,7 @@ from textual.containers import Container
 
 from engine.contract.common import CommandAnswer
 from engine.contract.rollouts import RobotUpdate, RolloutDetail
-from screens import acts, fields, figures, past, plots, rollout_plots, rollout_view
+from screens import acts, fields, figures, past, rollout_plots, rollout_view
 from screens.acts import Act, Field, Level, Reason
 from screens.base import Question, Target
 from screens.confirm import Confirm
@@ -28,6 +26,7 @@ from screens.widgets.line_table import Column, LineTable
 from screens.widgets.parts import Part, width
 from screens.widgets.rows import Cells
 from screens.widgets.text import Page
+from themes import glyphs
 
 AGAIN_S = 1.0
 """A changing rollout is asked for again at most this often."""
@@ -240,7 +239,7 @@ class RolloutScreen(Travels):
         self.stage: int | None = None
         self._asked_at = 0.0
         self._again = False
-        self.plain = plots.ascii_only(os.environ, getattr(sys.__stdout__, "encoding", None))
+        self.plain = not glyphs.braille()
 
     # -- showing ------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from app import plain
+from app.cli import pictures
 from app.cli.data_datasets import datasets
 from app.cli.data_labels import labels
 from app.cli.data_training import trainings
@@ -105,6 +106,22 @@ def episodes(session: Session, *, snapshot: str, left_out: bool, split: str, cod
     ]
     heads = ("session", "decision", "split", "weight", "score", "baseline", "site", "task", "why")
     session.show(page, lambda: plain.table(rows, heads, empty="nothing was decided yet"))
+
+
+@data.command("coverage")
+@click.argument("snapshot")
+@pictures.WIDTH
+@options
+def coverage_(session: Session, *, snapshot: str, width: int | None) -> None:
+    """Its coverage matrix: what there is against what is needed, gaps first."""
+    found = session.record("snapshot", snapshot, SnapshotView)
+
+    def drawn() -> str:
+        from screens.pictures import coverage
+
+        return pictures.text([*coverage.matrix(found.coverage, pictures.cells(width)), "", coverage.legend()])
+
+    session.show(found.coverage, drawn)
 
 
 @data.command()

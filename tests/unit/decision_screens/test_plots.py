@@ -91,17 +91,3 @@ def test_values_keep_their_time() -> None:
 def test_even_steps_invent_nothing(points: list[tuple[float, float | None]], size: int) -> None:
     times, values = [t for t, _ in points], [v for _, v in points]
     assert all(value is None or value in values for value in plots.evenly(times, values, size))
-
-
-@pytest.mark.parametrize(
-    ("environ", "encoding", "ascii"),
-    [
-        ({"TERM": "xterm-256color"}, "utf-8", False),
-        ({"TERM": "linux"}, "utf-8", True),
-        ({"TERM": "xterm"}, "ANSI_X3.4-1968", True),
-        ({"TERM": "xterm", "QD_ASCII": "1"}, "utf-8", True),
-        ({"TERM": "xterm"}, None, True),
-    ],
-)
-def test_where_braille_is_not_drawn(environ: dict[str, str], encoding: str | None, ascii: bool) -> None:
-    assert plots.ascii_only(environ, encoding) is ascii
