@@ -40,9 +40,10 @@ SILENCE_S = 30.0
 class Client:
     """`engine.contract.client.Client` over a Unix socket. `person` acts as one of the sandbox people, in the sandbox."""
 
-    def __init__(self, home: Home, *, person: str = "", script: bool = False) -> None:
+    def __init__(self, home: Home, *, person: str = "", script: bool = False, only_looks: bool = False) -> None:
         self.home = home
         self.headers = headers(person, script=script)
+        self.only_looks = only_looks
         self.lag = 0.0
         """Seconds the newest tick took to get here, beyond the quickest one seen: clocks may differ, delays add up."""
         self._skew: float | None = None
@@ -153,12 +154,21 @@ class Client:
         id: str = "",
         patience_s: float = 0.0,
     ) -> CommandAnswer:
+        if not preview:
+            self._may_change()
         request = CommandRequest(id=id or str(uuid.uuid4()), target=target, args=args or {}, preview=preview)
         path = f"/v1/commands/{quote(verb, safe='')}"
         return await self._send("POST", path, CommandAnswer, request, tries=1, patience_s=patience_s)
 
+    def _may_change(self) -> None:
+        """Whatever key or form comes here: a console that was opened to look sends nothing."""
+        if self.only_looks:
+            reason = "this console only looks: it was opened with --read-only"
+            raise Refused(Problem(code="only_looks", reason=reason, fix="Open another one without it."))
+
     async def store_secret(self, entry: str, value: str) -> None:
         """Blocking and short, over the plain socket: the value passes through as few hands as possible."""
+        self._may_change()
         try:
             if value:
                 await asyncio.to_thread(wire.put_secret, self.home, entry, value.encode(), self.headers)

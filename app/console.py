@@ -75,7 +75,7 @@ class Console(Alerted, Drafting, Touring, Reading, Lending, Looks, Prompting, in
 
         super().__init__(driver_class=ConsoleDriver)
         self.client = client
-        self.model = Model()
+        self.model = Model(only_looks=bool(getattr(client, "only_looks", False)))
         if first is not None:
             self.model.load(first)
         self._first = first

@@ -33,6 +33,9 @@ class Drafting:
     def ask_form(self, form: Any) -> None:
         """A form on top of where we are, with what was typed into it before."""
         app: Any = self
+        if app.model.only_looks:
+            app.tell((app.model.blocked(), "caution"))
+            return
         if not self._drafts_read:
             self._drafts_read = True
             restore(app._settings_path)

@@ -14,6 +14,9 @@ class Lending:
         from app import shell
 
         app: Any = self
+        if app.model.only_looks:
+            app.tell((app.model.blocked(), "caution"))
+            return
         if not _may_be_lent(app):
             app.tell(("this terminal can't be lent: qd access ssh " + clean(gateway, 60), "caution"))
             return

@@ -19,13 +19,13 @@ from engine.contract.system import WatchSnapshot
 UNREACHABLE, REFUSED = 3, 1
 
 
-def open_console(*, person: str = "", home: Home | None = None, start: str = "") -> int:
+def open_console(*, person: str = "", home: Home | None = None, start: str = "", only_looks: bool = False) -> int:
     """The exit code of the process. Without a usable terminal: a plain listing, and why."""
     try:
         if why := terminal.unfit():
             return _plainly(home or _running(), why)
         chosen, starting = (home, None) if home else _choose()
-        return _show(chosen, starting, person, start)
+        return _show(chosen, starting, person, start, only_looks)
     except Unreachable as error:
         print(plain.clean(error), file=sys.stderr)  # noqa: T201
         if tail := getattr(error, "tail", ""):
@@ -72,7 +72,7 @@ class _First(threading.Thread):
             self.error = error
 
 
-def _show(home: Home, starting: Starting | None, person: str, start: str) -> int:
+def _show(home: Home, starting: Starting | None, person: str, start: str, only_looks: bool = False) -> int:
     from app.client import Client, headers
 
     first = _First(home, starting, headers(person))
@@ -85,7 +85,7 @@ def _show(home: Home, starting: Starting | None, person: str, start: str) -> int
     if first.error is not None:
         raise first.error
     return terminal.launch(
-        Client(home, person=person),
+        Client(home, person=person, only_looks=only_looks),
         first=first.snapshot,
         settings=_kept(home.config / "console.json", home),
         crashes=_kept(home.state / "crashes", home),

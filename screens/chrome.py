@@ -66,6 +66,8 @@ def header(model: Model, cells: int, crumbs: Sequence[str] = ()) -> Line:
         if cells >= 110:
             right += [(f"{datetime.fromtimestamp(model.now(), UTC):%a %d %b} ", "muted")]
         right += [clock(model.now(), status.zone), "  "]
+    if model.only_looks:
+        right += [("READ ONLY", "caution"), "  "]
     right += [link_word(model), " "]
     room = cells - width(right)
     left: list[Part] = []

@@ -24,6 +24,8 @@ RUNS_HELD = 20_000
 FEED_HELD = 500
 HISTORY = 256
 """Deltas remembered: at 5 a second, a screen that was covered for 50 s still gets a delta instead of everything."""
+NOTED = 40_000
+"""Ids remembered in them: when very much changes, a covered screen looks at everything sooner."""
 
 
 class Link(Enum):
@@ -46,6 +48,10 @@ class Delta:
     """(kind, id) of records that changed."""
     feed: int = 0
     status: bool = False
+
+    @property
+    def size(self) -> int:
+        return len(self.runs) + len(self.gates) + len(self.rollouts) + len(self.records)
 
     def of(self, *kinds: str) -> bool:
         """Whether a record of one of these kinds changed."""
@@ -83,7 +89,10 @@ class Model:
     version: int = 0
     heard_at: float = 0.0
     """Monotonic time of the last word from the engine (heartbeats count)."""
+    only_looks: bool = False
+    """This console was opened to look: nothing leaves it that would change anything."""
     _clock: tuple[float, float, float] | None = None
+    _noted: int = 0
     _history: deque[tuple[int, Delta]] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
     # -- time ---------------------------------------------------------------------------------------------------
@@ -130,6 +139,7 @@ class Model:
         self.heard()
         self.version += 1
         self._history.clear()
+        self._noted = 0
 
     def apply(self, changes: Changes) -> Delta:
         """One tick of the feed."""
@@ -176,7 +186,12 @@ class Model:
 
     def _note(self, delta: Delta) -> Delta:
         self.version += 1
+        if len(self._history) == HISTORY:
+            self._noted -= self._history[0][1].size
         self._history.append((self.version, delta))
+        self._noted += delta.size
+        while self._noted > NOTED and len(self._history) > 1:
+            self._noted -= self._history.popleft()[1].size
         return delta
 
     def _hold(self, run: RunSummary) -> None:
@@ -204,6 +219,8 @@ class Model:
 
     def blocked(self) -> str:
         """Why nothing can be changed now; empty when it can."""
+        if self.only_looks:
+            return "this console only looks: it was opened with --read-only"
         if self.link is Link.LIVE:
             if self.status is not None and self.status.state == "read_only":
                 return f"the engine takes no commands: {self.status.message or 'read-only'}"

@@ -67,8 +67,14 @@ class LazyGroup(click.Group):
 @click.option("--socket", metavar="PATH", help="The engine's socket, e.g. one forwarded with ssh -L.")
 @click.option("--home", metavar="DIR", help="Everything of one installation under DIR (as QD_HOME does).")
 @click.option("--as", "person", default="", metavar="NAME", help="Open the console as one of the sandbox people.")
+@click.option(
+    "--read-only",
+    "only_looks",
+    is_flag=True,
+    help="A console that only looks: every key that changes something is barred.",
+)
 @click.pass_context
-def root(ctx: click.Context, socket: str | None, home: str | None, person: str) -> None:
+def root(ctx: click.Context, socket: str | None, home: str | None, person: str, only_looks: bool) -> None:
     """Quarterdeck: what robots, models and data go through. Without a command: the console."""
     if socket:
         os.environ["QD_SOCKET"] = socket
@@ -77,7 +83,7 @@ def root(ctx: click.Context, socket: str | None, home: str | None, person: str) 
     if ctx.invoked_subcommand is None:
         from app.opening import open_console
 
-        ctx.exit(open_console(person=person))
+        ctx.exit(open_console(person=person, only_looks=only_looks))
 
 
 def main(arguments: list[str]) -> Any:

@@ -45,8 +45,7 @@ def test_8_an_approver_asleep_the_deputy_gets_the_same_bundle(begin: Begin) -> N
         assert me.pressed == 3
     refused = home.run("gates", "approve", id, "--as", "rene", "--yes")
     assert refused.returncode == 1
-    votes = {vote["person"]: vote for vote in gate(home, id)["votes"]}
-    assert set(votes) == {"dana"}
+    assert {vote["person"] for vote in gate(home, id)["votes"] if not vote["refused"]} == {"dana"}
 
 
 def test_11_eleven_failures_of_one_variant_are_one_problem(begin: Begin, tmp_path: Path) -> None:
@@ -94,13 +93,13 @@ def test_15_command_of_an_incident_passes_on_the_receivers_key_alone(begin: Begi
     ]
     home.json("oncall", "take", "--as", "ivo")
     home.json("incidents", "take", declared, "--as", "ivo")
-    offered = home.json("handover", "offer", "--as", "ivo", "--to", "ana", "--note", "docks are slow")
+    offered = home.json("handover", "offer", "--as", "ivo", "--to", "bo", "--note", "docks are slow")
     refused = home.run("handover", "accept", str(offered["target"]), "--as", "ivo", "--yes")
     assert refused.returncode != 0, "the giver's own key moves nothing"
     assert home.json("incidents", "show", declared)["incident"]["ic"] == "ivo"
-    with on_call(home, "ana") as me:
+    with on_call(home, "bo") as me:
         me.press("F9")
-        me.sees(r"HANDOVER HO-1 +ivo → ana")
+        me.sees(r"HANDOVER HO-1 +ivo → bo")
         me.press("A")
         me.sees("✓ accept")
         assert me.pressed == 2
