@@ -100,16 +100,40 @@ def _kept(path: Path, home: Home) -> Path | None:
 
 def _plainly(home: Home, why: str) -> int:
     """What the console would show first, for a pipe or a dumb terminal."""
-    found = wire.get(home, "/v1/watch", WatchSnapshot)
     print(why, file=sys.stderr)  # noqa: T201
+    for line in _standing(home, ""):
+        print(plain.clean(line, 300))  # noqa: T201
+    return 0
+
+
+def in_lines(*, person: str = "") -> int:
+    """`qd --plain`: what stands, then one command after the other, as lines."""
+    from app import lines
+
+    try:
+        home, starting = _choose()
+        if starting is not None:
+            starting.wait()
+        return lines.converse(lambda: _standing(home, person), person=person)
+    except Unreachable as error:
+        print(plain.clean(error), file=sys.stderr)  # noqa: T201
+        return UNREACHABLE
+    except Refused as refused:
+        print(plain.clean(f"refused: {refused.problem.reason} {refused.problem.fix}", 2000), file=sys.stderr)  # noqa: T201
+        return REFUSED
+
+
+def _standing(home: Home, person: str) -> list[str]:
+    """What the console would show first."""
+    from app.client import headers
+
+    found = wire.get(home, "/v1/watch", WatchSnapshot, headers(person))
     said = [f"{plain.moment(found.status.now)} {found.status.environment} {found.status.state} {found.me.person}"]
-    said += [f"waits for you: {gate.id} {gate.question}" for gate in found.needs]
+    said += [f"waits for {'others' if gate.mine else 'you'}: {gate.id} {gate.question}" for gate in found.needs]
     said += [f"rollout {r.id} {r.artifact} {r.version}: {r.state} {r.sentence}" for r in found.rollouts]
     said += [f"run {run.id} {run.workflow}: {run.status} {run.attention or run.waiting_on}" for run in found.runs]
     said += [f"{plain.moment(line.at)} {line.run} {line.text}" for line in found.feed[-20:]]
-    for line in said:
-        print(plain.clean(line, 300))  # noqa: T201
-    return 0
+    return said
 
 
 __all__ = ["open_console"]

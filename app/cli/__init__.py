@@ -73,16 +73,28 @@ class LazyGroup(click.Group):
     is_flag=True,
     help="A console that only looks: every key that changes something is barred.",
 )
+@click.option(
+    "--plain",
+    "as_lines",
+    is_flag=True,
+    help="Lines and a prompt instead of a screen: for screen readers and serial lines.",
+)
 @click.pass_context
-def root(ctx: click.Context, socket: str | None, home: str | None, person: str, only_looks: bool) -> None:
+def root(
+    ctx: click.Context, *, socket: str | None, home: str | None, person: str, only_looks: bool, as_lines: bool
+) -> None:
     """Quarterdeck: what robots, models and data go through. Without a command: the console."""
     if socket:
         os.environ["QD_SOCKET"] = socket
     if home:
         os.environ["QD_HOME"] = home
     if ctx.invoked_subcommand is None:
-        from app.opening import open_console
+        from app.opening import in_lines, open_console
 
+        if as_lines and only_looks:
+            raise click.UsageError("--read-only is about the screen; in lines, commands that only look change nothing")
+        if as_lines:
+            ctx.exit(in_lines(person=person))
         ctx.exit(open_console(person=person, only_looks=only_looks))
 
 
