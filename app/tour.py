@@ -68,9 +68,10 @@ STEPS = (
          "says better without them.", _opened("candidate")),
     Step("data", "Data to Training", "6 shows data: recordings become a signed dataset, and that a model. s shows what was set aside and why, l what waits for "
          "labels. Look at one, then Esc.", _opened("sessions", "labels", "snapshot")),
-    Step("corrections", "Correction Loop", "8: what people did when they took over from robots. A spike on the new version started this by itself. Enter opens one: "
-         "its cause is said by people.", _opened("correction")),
-    Step("case", "Maintenance Escalation", "0 shows cases by what is due first. Enter opens one: its clocks, who else has the fault, the way back to work, which goes "
+    Step("corrections", "Correction Loop", "8: what people did when they took over from robots; a spike on the new version began this by itself. Tab goes to the "
+        "lower list, Enter opens one: people say its cause.",
+        _opened("correction")),
+    Step("case", "Maintenance Escalation", "Esc (digits set phases here), then 0: cases by what is due first. Enter opens one: its clocks, who else has the fault, the way back to work, which goes "
          "by a second person.", _opened("case")),
     Step("claim", "Maintenance: take it", "A technician takes it: :as tom and Enter, then a on the case. Every change has a name beside it for ever.",
          lambda seen: seen.did("case.claim")),
@@ -79,7 +80,7 @@ STEPS = (
     Step("incidents", "Fleet Hotfix and Rollback", "9 is for when something is wrong in the field: contain it at once, keep what explains it, then choose one of six ways out. "
          "Press 9; i would declare one.", _opened("incidents", "incident")),
     Step("thread", "One thread through all", "F4 shows events and what each started. Press Enter on one, or type :trace run-1, to walk from causes to effects and back.",
-         _opened("trace", "events")),
+         _opened("trace")),
 )  # fmt: skip
 END = (
     "That was all seven patterns. ? and F1 stay; qd demo --scenario NAME plays other stories. :tour again begins anew."
