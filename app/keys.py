@@ -79,11 +79,15 @@ class OrderedKeys(App[int], inherit_bindings=False):
                 self.hold_keys(SUBMIT_S)
             focused._forward_event(event)
         elif not await self.took(event) and not await self._check_bindings(event.key):
+            self.unbound(event)
             (focused or self.screen)._forward_event(event)
 
     async def took(self, event: events.Key) -> bool:
         """Whether a key belonged to the one before it (a count, the letter of a mark), and was used up."""
         return False
+
+    def unbound(self, event: events.Key) -> None:
+        """A key that nothing here has a meaning for."""
 
     def before_key(self) -> None:
         """A key is about to be taken."""

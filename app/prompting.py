@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from app.travel import Travel
 from engine.contract.client import EngineUnreachable, Refused
 from engine.contract.search import FoundPage
-from screens import jump, views
+from screens import acts, jump, views
+from screens.base import QScreen
 from screens.places import ONE
 from screens.views import View
+from screens.widgets.clean import clean
 from screens.widgets.columns import Shape
 
 HISTORY = 200
@@ -104,8 +106,8 @@ class Prompting(Travel, inherit_bindings=False):
             return self.model.me.people if self.model.me is not None else ()
         if noun in ("view", "forget"):
             return self.views()
-        if noun == "hints":
-            return ("on", "off")
+        if noun in ("hints", "digits"):
+            return ("on", "off") if noun == "hints" else ("count", "screens")
         held: dict[str, Iterable[str]] = {
             "run": self.model.runs,
             "trace": self.model.runs,
@@ -163,6 +165,7 @@ class Prompting(Travel, inherit_bindings=False):
             **{f"return {letter}": f"{back}: {spot.words}" for letter, spot in self.marks().items()},
             "marks": "places with a letter",
             "view": "the saved views",
+            "digits": "what 1 to 9 do: the screens, or a count for the next key",
             "hints": "hints for those who are new here, on or off",
         }
 
@@ -176,6 +179,27 @@ class Prompting(Travel, inherit_bindings=False):
         wanted = {"on": True, "off": False}.get(rest, not self.hints)
         self.keep("hints", wanted)
         self.tell(f"hints are {'on' if wanted else 'off'}", seconds=2.0)
+
+    def unbound(self, event: Any) -> None:
+        """A hint for those who are new: the key did nothing, and where to look."""
+        screen = self.screen
+        if self.hints and isinstance(screen, QScreen) and event.is_printable and event.character:
+            ask = acts.shown_key(acts.key_of(acts.act("console.help")))
+            find = acts.shown_key(acts.key_of(acts.act("console.palette")))
+            screen.hint(
+                (clean(event.character, 4), "key"), " does nothing here; ", (ask, "key"), " shows the keys, ",
+                (find, "key"), " finds anything by typing", ("   :hints off", "muted"),
+            )  # fmt: skip
+
+    def line_digits(self, rest: str) -> None:
+        """`:digits count` for those who type `5j`; the numbered screens are then a digit and Enter."""
+        wanted = rest or ("screens" if self.kept("digits") == "count" else "count")
+        if wanted not in ("count", "screens"):
+            self.tell(("digits are screens or count", "caution"))
+            return
+        self.keep("digits", wanted)
+        told = "a count for the next key; a digit and Enter is its screen" if wanted == "count" else "the screens"
+        self.tell(f"1 to 9 are {told}", seconds=4.0)
 
     @property
     def hints(self) -> bool:

@@ -385,7 +385,9 @@ class QScreen(TableActs, Filtering, Sending, Screen[Any], inherit_bindings=False
 
         if self._prompt is None:
             self.console.hold_keys()  # what is typed now is meant for the prompt
-            self._prompt = Prompt(kind, text, suggest=self.console.suggest, past=self.console.past(kind))
+            self._prompt = Prompt(
+                kind, text, suggest=self.console.suggest, past=self.console.past(kind), hints=self.console.hints
+            )
             self.mount(self._prompt, before="#bar")
             self.query_one("#bar").display = False
 

@@ -81,7 +81,7 @@ def _statuses(term: Term, field: str) -> list[str] | Wrong:
 
 def _wrong(term: Term, field: str) -> Wrong:
     if field == ANYWHERE:
-        return Wrong(term.said, f"the engine finds words in runs, it can't leave them out; -status: it can")
+        return Wrong(term.said, "the engine finds words in runs, it can't leave them out; -status: it can")
     if field == "workflow":
         return Wrong(term.said, "runs are listed of one workflow, by its name")
     return Wrong(term.said, "runs are looked for by status:, workflow: and words")

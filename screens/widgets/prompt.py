@@ -87,7 +87,13 @@ class Prompt(Widget):
         """Esc."""
 
     def __init__(
-        self, kind: str, text: str, suggest: Callable[[str, str], Awaitable[str]], past: Sequence[str] = ()
+        self,
+        kind: str,
+        text: str,
+        suggest: Callable[[str, str], Awaitable[str]],
+        past: Sequence[str] = (),
+        *,
+        hints: bool = True,
     ) -> None:
         """`past`: earlier lines of this kind, oldest first."""
         super().__init__(id="prompt")
@@ -96,6 +102,7 @@ class Prompt(Widget):
         self._suggest = suggest
         self._past = [clean(line) for line in past]
         self._at = len(self._past)
+        self._hint = HINTS[kind] if hints else ""
         self._typed = ""
         self._needle: tuple[str, str] | None = None  # what is looked for, and the line it was found in
 
@@ -122,7 +129,7 @@ class Prompt(Widget):
 
     def says(self, wrong: str) -> None:
         """What is wrong with what stands there; the hint while nothing is."""
-        told: Part = (f"\u2717 {clean(wrong, 400)}", "caution") if wrong else (HINTS[self.kind], "muted")
+        told: Part = (f"\u2717 {clean(wrong, 400)}", "caution") if wrong else (self._hint, "muted")
         self.query_one("#prompt-hint", Lines).show(([told], []))
 
     def recalled(self, by: int, now: str) -> str:
