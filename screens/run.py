@@ -245,7 +245,7 @@ class RunScreen(Travels):
     def _hint(self) -> str:
         """The keys of the picture in front."""
         if self._timed:
-            return "+ - zoom  < > move  b then  [ ] time "
+            return "+ - zoom  < > move  b then "
         return "+ - zoom  f follow  [ ] time " if self.view == "path" else "arrows: next view  [ ] time "
 
     _side = "why"

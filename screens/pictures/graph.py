@@ -7,7 +7,6 @@ in; rows out, keyed by step, so that a table can hold them.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 
 from engine.contract.runs import GraphNode, RunDetail, StepView
@@ -20,6 +19,8 @@ from screens.widgets.rows import Cells, Wide
 ZOOMS = ("taken", "main ways", "everything")
 """What is shown: the steps taken and what comes next; what the plain ways reach; every step and every way."""
 LANES = 8
+MARGIN = " "
+"""A table begins its columns one cell in; a row over all columns does not."""
 ONWARD = {"gate": "approve", "observe": "pass"}
 """What the plain way on is called where "then" would say too little."""
 
@@ -122,7 +123,7 @@ def rows(
     for n, row in enumerate(plan):
         lead = _lead(one, drawn, n, row)
         if row.gap or row.edge is not None:
-            out.append((row.key, Wide([*lead, *_way_words(row)])))
+            out.append((row.key, Wide([MARGIN, *lead, *_way_words(row)])))
         else:
             out.append((row.node.id, _step_cells(one, row.node, lead)))
     return out
@@ -139,7 +140,7 @@ def lines(detail: RunDetail, now: float, cells: int, *, zoom: int = 1) -> list[l
     for _, row in table:
         line: list[Part] = []
         if isinstance(row, Wide):
-            line = list(fit(row.parts, cells))
+            line = list(fit(list(row.parts)[1:], cells))
         else:
             rest = max(0, cells - first - kind - began - 6)
             for cell, size in ((row[0], first), (row[1], kind), (row[2], began), (row[3], rest)):
@@ -281,9 +282,10 @@ def counts(picture: Picture, zoom: int) -> str:
 
 def under_way(steps: dict[str, list[StepView]]) -> str:
     """The step that began last and has not ended; empty when none is under way."""
-    live: dict[str, int] = defaultdict(int)
-    for id, visits in steps.items():
-        for step in visits:
-            if step.ended_at is None:
-                live[id] = max(live[id], step.fence)
-    return max(live, key=lambda id: live[id]) if live else ""
+    live = [
+        (step.started_at or 0.0, step.path.count("."), step.fence, id)
+        for id, visits in steps.items()
+        for step in visits
+        if step.ended_at is None
+    ]  # of those that began together the innermost: a map begins with its first step
+    return max(live)[3] if live else ""

@@ -155,6 +155,13 @@ def test_every_step_has_its_row_and_only_steps_can_be_chosen() -> None:
     assert len({key for key, _ in rows}) == len(rows)
 
 
+def test_ways_stand_under_the_steps_of_a_table() -> None:
+    """A table begins its columns one cell in; a row over all columns has to do so itself."""
+    for _, cells in graph.rows(detail(step("freeze", 1)), 1000, zoom=2):
+        if isinstance(cells, Wide):
+            assert plain(cells.parts).startswith(" ")
+
+
 def test_the_step_under_way_is_the_one_that_began_last() -> None:
     one = detail(step("freeze", 1), step("stages", 3, "running", False), step("stages#0.go", 4, "running", False))
     assert graph.under_way(run_views.visits(one)) == "stages.go"
