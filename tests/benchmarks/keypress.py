@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from tests.benchmarks.harness_terminal import Terminal, option, percentile
+from themes.palettes import BY_NAME
 
 KEYS = "jjjjjkkk\x06\x06jjk\x02jjkk"
 """Down, up, page down (^F), page up (^B); no key here leaves the row it starts on."""
@@ -17,7 +18,7 @@ _ROW = re.compile(rb"row ([\d,]+)")
 def run(options: Any = None) -> dict[str, Any]:
     """Each key moves the cursor; the screen has changed when the frame that holds the new row has arrived whole."""
     runs = int(option(options, "runs", 100_000))
-    rate = int(option(options, "events_per_s", 500))
+    rate = int(option(options, "events_per_s", 1_000))
     count = int(option(options, "count", 300))
     with Terminal.console({"runs": runs, "events_per_s": rate, "start": ":runs"}, columns=120, rows=40) as terminal:
         terminal.read(30, until=f"{runs:,} runs".encode())
@@ -52,5 +53,10 @@ def _press(terminal: Terminal, key: str) -> float | None:
     return None
 
 
-CURSOR = b"48;2;47;69;98"
-"""The cursor line's background in the night theme (#2f4562): painted only when the cursor moves or its row changes."""
+def _background(colour: str) -> bytes:
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"48;2;{red};{green};{blue}".encode()
+
+
+CURSOR = _background(BY_NAME["night"].colours["cursor"])
+"""The cursor line's background in the night theme: painted only when the cursor moves or its row changes."""

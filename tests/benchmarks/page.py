@@ -51,9 +51,9 @@ def run(options: Namespace) -> dict[str, Any]:
                     cursor = page.next
                     if cursor is None:
                         break
-        before = _resident(os.getpid())
+        before = resident(os.getpid())
         deep = _deep(reads)
-        grown = _resident(os.getpid()) - before
+        grown = resident(os.getpid()) - before
     p99 = percentile(times, 0.99)
     return {
         "p99_ms": round(p99, 1),
@@ -82,7 +82,7 @@ def _deep(reads: Queries) -> list[float]:
     return times
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
     """Bytes a process holds in memory."""
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
