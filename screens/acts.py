@@ -200,7 +200,7 @@ register(
     ),
     Act("console.back", "escape,ctrl+g", "back", help="Back to where I came from; clears a filter first", order=0),
     Act("console.quit", "q", "back/quit", help="Back; on a root screen leave (the engine goes on)", order=93),
-    Act("console.theme", "T", "theme", help="Next theme: night, day, contrast, ansi16", order=0),
+    Act("console.theme", "T", "theme", help="Next theme; :theme NAME puts one on", order=0),
     Act(
         "console.as", "at", "act as", help="Be another person of the sandbox: :as NAME", enabled=_sandbox_only, order=0
     ),
