@@ -42,7 +42,7 @@ CONTRAST = whole(
         "contrast",
         "white on black, seven to one and more; the cursor line is reversed",
         colours={
-            "background": "#000000", "panel": "#000000", "cursor-away": "#303030", "cursor": "#000000",
+            "background": "#000000", "panel": "#1c1c1c", "cursor-away": "#303030", "cursor": "#000000",
             "foreground": "#ffffff", "strong": "#ffffff", "cursor-text": "#ffffff", "muted": "#dadada", "head": "#ffffff",
             "alarm": "#ffafaf", "caution": "#ffd700", "good": "#5fff87", "info": "#5fffff", "key": "#5fffff",
             "title": "#000000", "title-back": "#ffffff", "chip": "#000000", "chip-back": "#ffd700",
