@@ -67,7 +67,7 @@ class HelpScreen(Overlay):
                 " \u2193 \u2191 move   ",
                 ("g G", "key"),
                 " top, end   ",
-                ("space", "key"),
+                ("^f ^b", "key"),
                 " page   ",
                 (".", "key"),
                 " take in new rows",

@@ -124,7 +124,7 @@ class PaletteScreen(ModalScreen[None], inherit_bindings=False):
         self._fill()
 
     def _head(self, more: str) -> None:
-        told: list[Part] = [(" Do or find ", "title"), " a key, a screen, an id or a name; Enter does it, Esc leaves"]
+        told: list[Part] = [(" Do or find ", "title"), " a key, a screen, an id or a name"]
         self.query_one("#overlay-head", Lines).show((told, [(f"{more} ", "muted")] if more else []))
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -148,7 +148,8 @@ class PaletteScreen(ModalScreen[None], inherit_bindings=False):
                 )
             except (EngineUnreachable, Refused) as error:
                 if words == self._words and self.is_attached:
-                    self._head("the engine did not answer" if isinstance(error, EngineUnreachable) else "not found")
+                    lost = isinstance(error, EngineUnreachable)
+                    self._head("the engine did not answer" if lost else clean(error.problem.reason, 60))
                 return
             if words == self._words and self.is_attached:
                 self._got(page)

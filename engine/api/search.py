@@ -28,7 +28,7 @@ def find(door: Door, caller: Caller, at: dict[str, str], q: dict[str, str]) -> F
     text = " ".join(q.get("text", "")[:LONGEST].split())
     kinds = tuple(filter(None, q.get("kinds", "").split(",")))
     catalogue = door.book.catalogue
-    known = (*"run", *(shelf.kind for shelf in search.OWN), "site", "workflow", "person", *catalogue.by_kind)
+    known = ("run", *(shelf.kind for shelf in search.OWN), "site", "workflow", "person", *catalogue.by_kind)
     for kind in kinds:
         if kind not in known:
             raise Denied(

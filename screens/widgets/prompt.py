@@ -129,7 +129,7 @@ class Prompt(Widget):
 
     def says(self, wrong: str) -> None:
         """What is wrong with what stands there; the hint while nothing is."""
-        told: Part = (f"\u2717 {clean(wrong, 400)}", "caution") if wrong else (self._hint, "muted")
+        told: Part = (f" \u2717 {clean(wrong, 400)}", "caution") if wrong else (f" {self._hint}", "muted")
         self.query_one("#prompt-hint", Lines).show(([told], []))
 
     def recalled(self, by: int, now: str) -> str:

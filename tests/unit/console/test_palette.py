@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from engine.api import search
+from engine.api.problems import Denied
+from engine.capabilities import subjects
 from engine.contract.search import Found, FoundPage
+from screens.palette import KINDS
 from tests.fakes import FakeClient
 from tests.unit.console.conftest import Open, screen_text, settled
 
@@ -72,6 +80,16 @@ async def test_lines_of_the_command_prompt_are_found_too(opened: Open) -> None:
         await pilot.press("ctrl+p", *"late", "enter")
         await settled(pilot)
         assert console.screen.NAME == "gates"
+
+
+def test_the_engine_knows_every_kind_the_palette_asks_for() -> None:
+    entities = SimpleNamespace(by_kind=subjects.catalogue().by_kind)
+    door: Any = SimpleNamespace(book=SimpleNamespace(catalogue=entities))
+    for kind in KINDS:
+        with pytest.raises(AttributeError, match="reads"):  # past the check of kinds, at the reading
+            search.find(door, SimpleNamespace(), {}, {"text": "x", "kinds": kind})  # type: ignore[arg-type]
+    with pytest.raises(Denied, match="no kind 'nothing'"):
+        search.find(door, SimpleNamespace(), {}, {"text": "x", "kinds": "nothing"})  # type: ignore[arg-type]
 
 
 async def test_names_that_attack_a_terminal_are_only_text(opened: Open) -> None:
