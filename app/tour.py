@@ -91,7 +91,7 @@ class Touring:
     """What the console does during a tour."""
 
     TOUR_KEYS: ClassVar[tuple[Binding, ...]] = (
-        Binding("ctrl+n", "tour_skip", show=False, priority=True, id="console.tour_skip"),
+        Binding("ctrl+t", "tour_skip", show=False, priority=True, id="console.tour_skip"),
     )
     _tour_at = -1
     _tour_timer: Any = None

@@ -6,7 +6,7 @@ from screens.widgets.line import Lines
 from screens.widgets.parts import Part, fit, wrap
 
 HEIGHT = 4
-KEYS: list[Part] = [("^N", "key"), " skip  ", (":tour off", "key"), " leave "]
+KEYS: list[Part] = [("^T", "key"), " skip  ", (":tour off", "key"), " leave "]
 
 
 class TourStrip(Lines):

@@ -58,7 +58,7 @@ async def test_a_tour_is_begun_followed_skipped_left_and_resumed(
         console._tour_look()
         await settled(pilot)
         assert "Tour 2 of" in screen_text(console)
-        await pilot.press("ctrl+n")
+        await pilot.press("ctrl+t")
         await settled(pilot)
         assert "Tour 3 of" in screen_text(console)
         console.run_line(":tour off")
@@ -77,7 +77,9 @@ async def test_a_command_that_was_taken_is_noticed_and_a_preview_is_not(opened: 
     async with opened(settings=tmp_path / "console.json") as (console, pilot):
         console._tour_to(next(place for place, step in enumerate(STEPS) if step.name == "pause"))
         place = console._tour_at
-        rollout = next(row.id for row in console.client.rollout_rows.values() if row.state not in ("paused", "completed"))
+        rollout = next(
+            row.id for row in console.client.rollout_rows.values() if row.state not in ("paused", "completed")
+        )
         await console.client.command("rollout.pause", rollout, {}, preview=True)
         console._tour_look()
         assert console._tour_at == place
