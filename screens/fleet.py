@@ -77,7 +77,7 @@ acts.register(
     ),
     Act(
         "fleet.gateways",
-        "w",
+        "W",
         "gateways",
         help="The hosts behind which robots stand: reachable, host keys, sessions; open one",
         cli="qd fleet gateways",
