@@ -44,7 +44,7 @@ def test_12_a_vendor_abroad_is_offered_what_intrudes_less(begin: Begin) -> None:
         me.press("e")
         me.sees("Rules, in the order they are asked")
     rules = {rule["rule"]: rule for rule in request(home, "Q-1")["evaluation"]["trace"]}
-    assert "viewing from us is a transfer" in rules["TRF-02"]["text"]
+    assert "viewing from us is a transfer" in rules["TRF-02"]["says"]
     assert not home.json("access", "ls")["grants"], "nothing was granted"
 
 

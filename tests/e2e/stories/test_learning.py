@@ -47,7 +47,8 @@ def test_9_evidence_that_changed_after_an_approval_is_asked_about_anew(begin: Be
         return next((one for one in home.json("gates", "ls")["rows"] if one["kind"] == "release_approval"), None)
 
     id = until(question, "the question", 120)["id"]
-    before = home.json("gates", "show", id)["evidence_digest"]
+    first = home.json("gates", "show", id)
+    before, evidence = first["evidence_digest"], first["evidence"]
     trials = home.json("records", "ls", "trial", "--limit", "1000")["rows"]
     trial = next(
         one for one in trials if one["state"] == "recorded" and one["arm"] == "candidate" and one["purpose"] == "sim"
@@ -67,11 +68,13 @@ def test_9_evidence_that_changed_after_an_approval_is_asked_about_anew(begin: Be
     with on_call(home, "ana") as me:
         me.sees("WHAT NEEDS ME")
         me.press("Enter")
-        print(me.sees("RELEASE APPROVAL"))
-        me.press("d")
-        import time
-
-        time.sleep(1)
-        print(me.screen())
+        me.sees(r"RELEASE APPROVAL[\s\S]*0/1 filled")
+        assert me.pressed == 1
     late = home.run("gates", "approve", id, "--evidence", before, "--as", "ana", "--yes")
-    print(late)
+    assert late.returncode == 1 and "refused" in late.stderr, "what was approved then is not approved now"
+    now = gate_of(home)
+    assert now["gate"]["id"] != id and not [vote for vote in now["votes"] if not vote["void"]]
+    changed = {name for name, value in now["evidence"].items() if evidence.get(name) != value}
+    assert changed and changed != set(now["evidence"]), changed
+    candidates = home.json("records", "ls", "candidate")["rows"]
+    assert any(one["excluded"] for one in candidates), "what was left out is counted, with its reason"

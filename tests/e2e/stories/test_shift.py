@@ -101,8 +101,11 @@ def test_15_command_of_an_incident_passes_on_the_receivers_key_alone(begin: Begi
         me.press("F9")
         me.sees(r"HANDOVER HO-1 +ivo → bo")
         me.press("A")
-        me.sees("✓ accept")
+        me.sees(r"HO-1 accepted [^\n]*ivo → bo, with command of I-1")
         assert me.pressed == 2
-        print(me.screen())
-    print(home.json("handover", "ls"))
-    print(home.json("incidents", "show", declared)["incident"]["ic"])
+    taken = home.json("incidents", "show", declared)["incident"]
+    assert taken["ic"] == "bo"
+    assert any(
+        "ivo" in line["what"] + line["who"] and "bo" in line["what"] + line["who"] and line["at"]
+        for line in taken["timeline"]
+    ), "with the time and both names"
