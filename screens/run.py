@@ -73,7 +73,7 @@ class RunScreen(Travels):
         self.view = "path"
         self._after = 0
         self._event = ""
-        self.zoom = 1
+        self.zoom = -1
         self.following = True
         self.window: gantt.Window | None = None
         """What the timeline shows; None: the whole run, growing with it."""
@@ -235,18 +235,14 @@ class RunScreen(Travels):
             tabs += [(key, "key"), (f" {word}  ", "strong" if current else "muted")]
             hits.append((0, x, x + len(key) + len(word) + 1, f"run.show_{name}"))
             x += len(key) + len(word) + 3
-        self.query_one("#views", Lines).show((tabs, [(self._hint(), "muted")]), hits=hits)
+        self.query_one("#views", Lines).show(
+            (tabs, [(run_views.hint("timeline" if self._timed else self.view), "muted")]), hits=hits
+        )
         if focus:
             self.query_one(f"#{view}", Widget).focus()
         for table in self.query(LineTable):
             table.wake()
         self._draw_side()
-
-    def _hint(self) -> str:
-        """The keys of the picture in front."""
-        if self._timed:
-            return "+ - zoom  < > move  b then "
-        return "+ - zoom  f follow  [ ] time " if self.view == "path" else "arrows: next view  [ ] time "
 
     _side = "why"
 
@@ -256,18 +252,23 @@ class RunScreen(Travels):
         path = self.query_one("#path", LineTable)
         path.empty = ["The definition has no steps to show."]
         first = not len(path.rows)
+        if self.zoom < 0:  # a large definition opens with what was taken, one that fits with all it may do
+            self.zoom = 1 if len(self.detail.graph) <= self.size.height else 0
         rows = graph.rows(self.detail, self.clock(), zoom=self.zoom, room=max(3, min(8, path.cells_wide // 14)))
         if path.rows.shaped_like(rows):
             path.merge(rows)
         else:  # a picture is taken in whole: half of a lane is none
             path.load(rows)
-        if first or self.following:
+        if first:
+            self.call_after_refresh(self._to_active, path)  # it scrolls once it has a height
+        elif self.following:
             self._to_active(path)
         self._draw_side()
 
     def _to_active(self, path: LineTable) -> None:
-        """Open at the step that is under way."""
-        assert self.detail is not None
+        """To the step that is under way."""
+        if self.detail is None:
+            return
         live = graph.under_way(run_views.visits(self.detail))
         if live:
             path.go_to(live)

@@ -144,6 +144,13 @@ def node_cells(node: GraphNode, steps: list[StepView], ahead: bool, now: float) 
     return ((label, tone) if tone else label, (node.kind, "muted"), (f"{began} {took}".strip(), "muted"), notes)
 
 
+def hint(view: str) -> str:
+    """The keys of the view in front."""
+    if view == "timeline":
+        return "+ - zoom  < > move  b then "
+    return "+ - zoom  f follow  [ ] time " if view == "path" else "arrows: next view  [ ] time "
+
+
 def why(detail: RunDetail, now: float, blocked: str) -> list[list[Part]]:
     """What the run waits for, who or what can move it, until when, and what happens then; and what it is."""
     run = detail.run
