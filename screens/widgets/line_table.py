@@ -204,6 +204,10 @@ class LineTable(ShapedTable, can_focus=True):
 
     def rows_arrived(self) -> None:
         """The source loaded more of what it has: dots become rows, nothing moves."""
+        place = self.source.place(self.cursor_key) if self.cursor_key else None
+        if place is not None and place != self.cursor:  # the list turned out longer: its end moved, the cursor with it
+            self.reload()
+            return
         self._grown()
         if not self.cursor_key:
             self.cursor_key = self.source.key(self.cursor) or ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
 
 from tests.benchmarks.harness_terminal import option, percentile
@@ -29,10 +30,10 @@ async def run(options: Any = None) -> dict[str, Any]:
     again: dict[str, list[float]] = {}
     async with console.run_test(size=(120, 36)) as pilot:
         await pilot.pause(0.5)
-        ways = {place.noun: (lambda noun=place.noun: console.go(noun)) for place in PLACES if place.noun != "watch"}
+        ways = {place.noun: partial(console.go, place.noun) for place in PLACES if place.noun != "watch"}
         for noun, ids in (("run", [row.id for row in client.run_rows]), ("gate", list(client.gate_rows)),
                           ("rollout", list(client.rollout_rows))):  # fmt: skip
-            ways[f"one {noun}"] = lambda noun=noun, id=ids[0]: console.open(noun, id)
+            ways[f"one {noun}"] = partial(console.open, noun, ids[0])
         for _ in range(1 + rounds):
             for name, way in ways.items():
                 spent = await _opened(console, way)

@@ -7,7 +7,7 @@ import pytest
 from engine.contract.runs import RunPage, RunSummary
 from screens import run_filter
 from screens.query import Wrong
-from screens.run_window import Query, RunWindow, parse_filter
+from screens.run_window import HELD, Query, RunWindow, parse_filter
 
 
 def run(number: int, version: int = 1, status: str = "running") -> RunSummary:
@@ -66,6 +66,59 @@ def test_the_end_is_reached_without_reading_the_middle() -> None:
     assert world.window.key(980) == "run-20"
     assert world.window.key(500) is None
     assert world.window.place("run-1") == 999
+
+
+def test_a_list_far_longer_than_what_is_held_is_read_to_its_end_and_back() -> None:
+    world = World(count=30_000, page=200)
+    world.serve("head")
+    window = world.window
+    for top in (*range(0, 30_000, 150), *range(29_900, -1, -150)):
+        for _ in range(20):
+            world.asked.clear()
+            window.want(top, top + 40)
+            if not world.asked:
+                break
+            end = world.asked[0]
+            name = end.split(" ")[0]
+            order = world.all if name == "head" else world.all[::-1]
+            start = int(window.cursor(end) or 0)
+            limit = window.size(end)
+            following = str(start + limit) if start + limit < len(order) else None
+            window.take(RunPage(rows=tuple(order[start : start + limit]), next=following, total=len(order)), end)
+        assert window.key(top + 10) == f"run-{30_000 - top - 10}" or top + 10 >= 30_000
+        assert len(window.runs) <= HELD + 1_000
+    assert len(window) == 30_000
+
+
+def test_a_list_whose_length_is_not_known_is_read_beyond_what_was_counted() -> None:
+    world = World(count=1_000, page=100)
+    window = world.window
+    for start in range(0, 1_000, 100):
+        following = str(start + 100) if start < 900 else None
+        rows = tuple(world.all[start : start + 100])
+        window.take(RunPage(rows=rows, next=following, total=200, total_exact=False), "head")
+        assert window.joined == (following is None)
+    assert len(window) == 1_000
+    assert window.exact
+
+
+def test_a_page_read_again_leaves_the_places_of_what_moved_on_empty() -> None:
+    world = World(count=20_000, page=200)
+    window = world.window
+    for _ in range(40):
+        window.want(len(window.runs), len(window.runs) + 40)
+        world.serve("head")
+        window.want(7_900, 7_940)
+    assert window.key(10) is None
+    world.asked.clear()
+    window.want(0, 40)
+    assert world.asked == ["head 0"]
+    left = [one for one in world.all[:200] if one.id != "run-19995"]
+    window.take(RunPage(rows=tuple(left), next="200", total=20_000), "head 0")
+    assert window.key(0) == "run-20000"
+    assert len({window.key(place) for place in range(200)} - {None}) == 199
+    assert window.key(199) is None
+    assert window.cells(199) is not None, "its place says so"
 
 
 def test_both_ends_meet_without_a_gap_or_a_double() -> None:
