@@ -12,6 +12,7 @@ from engine.contract.alerts import SilenceRecord
 from engine.contract.oncall import Acknowledgement
 from engine.contract.systems import FeedView, MirrorObject, MirrorPage, SystemPage, SystemView
 from screens.form import FormScreen
+from screens.widgets.line_table import LineTable
 from tests.fakes import BASE, FakeClient
 from tests.unit.decision_screens.conftest import At, Desk
 
@@ -124,7 +125,7 @@ async def test_a_flood_is_shown_as_its_causes_and_a_cluster_unfolds(at: At, size
         picture(desk, f"flood-{size[0]}")
         text = desk.text
         assert "FLOOD 11 new in 10 min, 2 clusters" in text and "14 fire" in text and "14 robots" in text
-        shown = desk.console.screen.upper.rows
+        shown = desk.console.screen.query_one("#alerts", LineTable).rows
         assert shown.key(0) == "alert RobotStuck heard" and len(shown) == 2
         assert "HAM2, UTR1" in text and "the newest 30s ago" in text
         await desk.press("enter")
@@ -154,7 +155,7 @@ async def test_taking_a_cluster_on_takes_what_is_nobodys_and_lets_go_of_what_is_
     async with at("alerts", client=fake) as desk:
         await desk.press("o", "o", "o")
         assert "tom" not in desk.text.split("SIL-3")[0], "what fires anew is nobody's"
-        table = desk.console.screen.upper
+        table = desk.console.screen.query_one("#alerts", LineTable)
         table.action_edge(1)
         await desk.settle()
         while "lena has it" not in desk.text:
