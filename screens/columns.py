@@ -130,7 +130,7 @@ class ColumnsScreen(ListOverlay):
         Binding("0", "anew", show=False, priority=True),
     ]
     KEYS = (
-        ("space", "show"), ("+ -", "width"), ("s", "order"), ("b", "group"), ("f", "freeze to here"), ("0", "as it came"),
+        ("space", "show"), ("+ -", "width"), ("s", "order"), ("b", "group"), ("f", "freeze"), ("0", "reset"),
         ("Esc", "done"),
     )  # fmt: skip
     HEADS = (Column("COLUMN", 20, grow=1), Column("WIDTH", 6, align="right"), Column("", 34))
@@ -177,8 +177,11 @@ class ColumnsScreen(ListOverlay):
         elif what == "order":
             shape = turned(shape, column.title) if sortable(table, column) else shape
         elif what == "group":
-            if table.source is table.rows:
-                shape = replace(shape, group="" if shape.group == column.title else column.title)
+            if table.source is not table.rows:
+                said = "this list is read page by page: s orders it by workflow or status"
+                self.query_one("#overlay-head", Lines).show(([(" Columns ", "title"), " ", (said, "caution")], []))
+                return
+            shape = replace(shape, group="" if shape.group == column.title else column.title)
         elif what == "frozen":
             shown = [one.title for one in table.columns if one.title not in shape.hidden]
             if column.title in shown:
