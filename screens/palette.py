@@ -148,8 +148,10 @@ class PaletteScreen(ModalScreen[None], inherit_bindings=False):
                 )
             except (EngineUnreachable, Refused) as error:
                 if words == self._words and self.is_attached:
-                    lost = isinstance(error, EngineUnreachable)
-                    self._head("the engine did not answer" if lost else clean(error.problem.reason, 60))
+                    said = (
+                        clean(error.problem.reason, 60) if isinstance(error, Refused) else "the engine did not answer"
+                    )
+                    self._head(said)
                 return
             if words == self._words and self.is_attached:
                 self._got(page)

@@ -42,7 +42,7 @@ def test_commands_that_are_not_say_what_would_be(line: str, part: str) -> None:
 def test_completion_offers_words_and_ids() -> None:
     assert jump.suggest("ro") == "rollouts"
     assert jump.suggest("theme d", ("night", "day")) == "theme day"
-    assert jump.suggest("run run-4", (), ("run-3", "run-42")) == "run run-42"
+    assert jump.suggest("run run-4", ("run-3", "run-42")) == "run run-42"
     assert jump.suggest("zzz") == ""
 
 
