@@ -45,7 +45,7 @@ async def _picture(home: Home, line: str, person: str, wanted: str, target: Path
             if time.monotonic() > until:
                 raise SystemExit(f"{target.name}: {wanted!r} never stood there")
         target.write_text(svg, encoding="utf-8")
-    print(target.relative_to(HERE.parents[1]))
+    print(target)
 
 
 def _until(ready: Callable[[], Any]) -> Any:

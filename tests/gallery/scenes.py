@@ -21,6 +21,7 @@ from engine.contract.oncall import DutyRecord, OnCallView, QuietHours, ShiftLine
 from engine.contract.records import EvidenceText
 from engine.contract.sessions import Finding, SessionFunnel, SessionReport, SessionView
 from screens import form, label
+from screens.base import QScreen
 from screens.confirm import ARM_S, Confirm
 from tests.fakes import BASE, FakeClient
 from tests.unit.access import test_screens as access
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 SIZES = ((80, 24), (120, 36), (200, 60))
 PATIENCE_S = 5.0
-GROUPS = ("page", "detail", "fetch", "events", "restart", "cohorts")
 
 
 @dataclass(frozen=True)
@@ -240,10 +240,12 @@ async def opened(
 
 
 async def settled(pilot: Pilot[Any]) -> None:
-    """Everything posted was handled, and every worker that fetches is done; one that waits for a person is left to."""
+    """Everything posted was handled, what a second brings is there, and every worker is done; a question is left to wait."""
+    if isinstance(pilot.app.screen, QScreen):
+        pilot.app.screen.each_second()
     until = monotonic() + PATIENCE_S
     await pilot.pause(0.01)
-    while any(worker.group.startswith(GROUPS) and worker.is_running for worker in pilot.app.workers):
+    while any(worker.is_running for worker in pilot.app.workers):
         if monotonic() > until or isinstance(pilot.app.screen, Confirm):
             break
         await pilot.pause(0.01)
