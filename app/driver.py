@@ -31,7 +31,9 @@ def is_control(text: str) -> bool:
     """Mode switches, queries, clipboard writes, what rings: what must arrive. Frames start with a cursor move or a colour."""
     if text.startswith(("\x1b]", "\x1bP")):
         return True
-    return len(text) < CONTROL_MAX and text.startswith(("\x1b[?", "\x1b[>", "\x1b[<", "\x1b[22;2t", "\x1b[23;2t", "\x07"))
+    return len(text) < CONTROL_MAX and text.startswith(
+        ("\x1b[?", "\x1b[>", "\x1b[<", "\x1b[22;2t", "\x1b[23;2t", "\x07")
+    )
 
 
 class DroppingWriter(WriterThread):

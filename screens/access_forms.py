@@ -67,7 +67,9 @@ def asking(client: Client, done: Done, limits: Mapping[str, float], *, robot: st
             "names", "Data", required=True, when=_is(*DATA), hint="sessions, a snapshot or digests, separated by commas"
         ),
         FormField("purpose", "Because", required=True, hint="what it is for; people decide by it"),
-        FormField("ticket", "Ticket", of=("case", "incident"), hint="the case or incident; needed from outside the company"),
+        FormField(
+            "ticket", "Ticket", of=("case", "incident"), hint="the case or incident; needed from outside the company"
+        ),
         FormField("duration_s", "How long", kind="duration", hint="the policy's limit when left out"),
         FormField(
             "public_key",

@@ -90,7 +90,7 @@ class KindsScreen(QScreen):
         super().on_line_table_moved(message)
         self._show()
 
-    def row(self) -> KindView | None:
+    def at_cursor(self) -> KindView | None:
         key = self.query_one("#kinds", LineTable).cursor_key
         return next((one for one in self._kinds if one.kind == key), None)
 
@@ -98,7 +98,7 @@ class KindsScreen(QScreen):
         if not self.is_mounted:
             return
         self.query_one("#both").set_class(self.size.width >= WIDE, "-wide")
-        one, page = self.row(), self.query_one("#about", Page)
+        one, page = self.at_cursor(), self.query_one("#about", Page)
         page.show(systems_view.kind_page(one, max(40, page.size.width - 3)) if one is not None else [])
 
     def verdict(self) -> list[Part]:
@@ -106,11 +106,11 @@ class KindsScreen(QScreen):
         return ["Which kind of system? ", (f"{count} can be added; / finds one by what it serves.", "muted")]
 
     def target(self) -> Target | None:
-        one = self.row()
+        one = self.at_cursor()
         return Target("kind", one.kind, one.title) if one is not None else None
 
     def why_not(self, act: Act) -> Reason | None:
-        one = self.row()
+        one = self.at_cursor()
         if act.name == "kinds.choose" and one is not None and one.error:
             return Reason(f"{one.kind} can't be loaded: {one.error}")
         return None
@@ -119,7 +119,7 @@ class KindsScreen(QScreen):
         self.perform(acts.act("kinds.choose"))
 
     def act_kinds_choose(self) -> None:
-        one = self.row()
+        one = self.at_cursor()
         if one is not None:
             self.console.ask_form(add_form(self.client, one, self._names, self._entries, self._added))
 

@@ -108,7 +108,7 @@ class ConnectorsScreen(QScreen):
     def systems(self) -> list[SystemView]:
         return sorted(self._page.systems, key=systems_view.rank) if self._page is not None else []
 
-    def row(self) -> SystemView | None:
+    def at_cursor(self) -> SystemView | None:
         key = self.query_one("#systems", LineTable).cursor_key if self.is_mounted else ""
         return next((one for one in self.systems() if one.id == key), None)
 
@@ -124,7 +124,7 @@ class ConnectorsScreen(QScreen):
         self._show_about()
 
     def _show_about(self) -> None:
-        one = self.row()
+        one = self.at_cursor()
         if not self.query_one("#both").has_class("-wide"):
             return
         page = self.query_one("#about", Page)
@@ -144,11 +144,11 @@ class ConnectorsScreen(QScreen):
     # -- acting -------------------------------------------------------------------------------------------------
 
     def target(self) -> Target | None:
-        one = self.row()
+        one = self.at_cursor()
         return Target(KIND, one.id, one.kind_title or one.system_kind) if one is not None else None
 
     def why_not(self, act: Act) -> Reason | None:
-        return why_not(act, self.row())
+        return why_not(act, self.at_cursor())
 
     async def carry_out(self, act: Act, target: Target) -> None:
         if act.command == "connector.sync":
@@ -163,7 +163,7 @@ class ConnectorsScreen(QScreen):
         self.console.open(KIND, message.key)
 
     def act_connectors_open(self) -> None:
-        one = self.row()
+        one = self.at_cursor()
         if one is not None:
             self.console.open(KIND, one.id)
 

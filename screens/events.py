@@ -252,7 +252,13 @@ class EventsScreen(SplitScreen):
         fields = (
             FormField("event", "Event", required=True, complete=fitting, hint="its name, such as qd.robot.error"),
             FormField("subject", "About", of=("robot", "run", "case", "incident"), hint="a robot, a record, a run"),
-            FormField("data", "What it says", "long", check=json_as(dict), hint='a JSON object, such as {"robot": "HAM2-amr-0001"}'),
+            FormField(
+                "data",
+                "What it says",
+                "long",
+                check=json_as(dict),
+                hint='a JSON object, such as {"robot": "HAM2-amr-0001"}',
+            ),
         )
         self.console.ask_form(FormScreen("Tell an event", fields, self._emit, "event.emit", verb="Tell it"))
 

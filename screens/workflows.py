@@ -162,21 +162,21 @@ class WorkflowsScreen(SplitScreen):
 
     # -- keys ---------------------------------------------------------------------------------------------------
 
-    def row(self) -> WorkflowView | None:
+    def at_cursor(self) -> WorkflowView | None:
         return self._rows.get(self.table.cursor_key)
 
     def target(self) -> Target | None:
-        row = self.row()
+        row = self.at_cursor()
         return Target("workflow", row.workflow, row.title or row.workflow) if row is not None else None
 
     def why_not(self, act: Act) -> Reason | None:
-        if self.row() is None:
+        if self.at_cursor() is None:
             return Reason("no workflow is under the cursor")
         if act.name == "workflows.start":
             me = self.model.me
             if me is not None and me.verbs and not may(me.verbs, "run.start"):
                 return Reason(f"{me.person} may not start runs", "ask somebody who may, or :as NAME in the sandbox")
-            row = self.row()
+            row = self.at_cursor()
             if me is not None and row is not None and not may_start(row, me.roles, me.verbs):
                 return Reason(f"{row.workflow} is started by {', '.join(row.starters)}")
         return None
@@ -210,12 +210,12 @@ class WorkflowsScreen(SplitScreen):
         self.query_one("#said").focus()
 
     def act_workflows_runs(self) -> None:
-        row = self.row()
+        row = self.at_cursor()
         if row is not None:
             self.console.go("runs", f"workflow:{row.workflow}")
 
     def act_workflows_start(self) -> None:
-        row = self.row()
+        row = self.at_cursor()
         if row is not None:
             self._with(row.workflow, self._ask_inputs)
 
@@ -245,13 +245,13 @@ class WorkflowsScreen(SplitScreen):
     # -- the side -----------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        row = self.row()
+        row = self.at_cursor()
         if row is None or not (self.wide or self._detail):
             return
         self._with(row.workflow, self._draw)
 
     def _draw(self, view: WorkflowView) -> None:
-        row = self.row()
+        row = self.at_cursor()
         if row is None or row.workflow != view.workflow:
             return
         page = self.query_one("#said", Page)
