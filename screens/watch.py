@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from textual.app import ComposeResult
 from textual.containers import Container
 
@@ -28,6 +30,8 @@ INCIDENT_OPEN = "detected,triaged,contained,mitigating,monitoring"
 CASE_OPEN = "new,triaged,queued,assigned,in_progress,on_hold,resolved,verifying,reopened"
 PRESSING = 2
 """Cases of this priority and above stand on Watch; the others are found under Cases."""
+FEED_S = 1.9
+"""Between two changes of the feed, while much happens; seconds. Faster nobody reads, and each paints all its lines."""
 TROUBLE = {"failed": "alarm", "compensating": "caution", "cancelling": "caution", "suspended": "caution"}
 
 register(
@@ -49,6 +53,8 @@ class WatchScreen(QScreen):
         self._cases: tuple[CaseView, ...] = ()
         self._oncall: OnCallView | None = None
         """As last shown."""
+        self._told, self._told_at = 0, 0.0
+        """The feed's last line that is shown (its sequence), and since when (monotonic s)."""
 
     def refetch(self) -> None:
         """Incidents and pressing cases; the rest comes with the first picture and the feed."""
@@ -138,18 +144,31 @@ class WatchScreen(QScreen):
             self.refetch()
         if delta is None or delta.gates or delta.rollouts or delta.runs or self.model.oncall is not self._oncall:
             self._fill()
-        if delta is None or delta.feed:
-            feed = self.query_one("#feed", LineTable)
-            lines = [(f"line {line.seq}", _feed_cells(line)) for line in self.model.feed]
-            if delta is None or not len(feed.rows):
-                feed.load(lines)
-                feed.action_edge(1)
-            else:
-                feed.append(lines[-delta.feed :], keep=400)
+        if delta is None:
+            self._told = 0
+            self.query_one("#feed", LineTable).load([])
+            self._tell()
+        elif delta.feed:
+            self._tell()
 
     def each_second(self) -> None:
         if self.model.loaded:
             self._fill()
+            self._tell()
+
+    def _tell(self) -> None:
+        """What was told since the last time. A line more moves all of them: on a busy night not at every change."""
+        fresh = [line for line in self.model.feed if line.seq > self._told]
+        if not fresh or (self._told and time.monotonic() - self._told_at < FEED_S):
+            return
+        feed = self.query_one("#feed", LineTable)
+        lines = [(f"line {line.seq}", _feed_cells(line)) for line in fresh]
+        if self._told:
+            feed.append(lines, keep=400)
+        else:
+            feed.load(lines)
+            feed.action_edge(1)
+        self._told, self._told_at = fresh[-1].seq, time.monotonic()
 
     def on_resize(self) -> None:
         super().on_resize()

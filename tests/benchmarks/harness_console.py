@@ -7,6 +7,7 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -210,7 +211,26 @@ def main() -> None:
 
     class Pushed(Console):
         def on_mount(self) -> None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, client.push, options.get("place", 3))
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGUSR1, client.push, options.get("place", 3))
+            if options.get("blocks"):
+                self.watch_blocks(Path(options["blocks"]))
+
+        def watch_blocks(self, told: Path) -> None:
+            """The first SIGUSR2 begins to count anew, each writes what was counted until then."""
+            from tests.benchmarks.harness_blocks import Blocks
+
+            blocks = Blocks(lambda: type(self.screen).__name__, options["limit_s"])
+            begun: list[bool] = []
+
+            def asked() -> None:
+                if begun:
+                    blocks.write(told)
+                else:
+                    begun.append(True)
+                    blocks.restart()
+
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, asked)
 
     console = Pushed(client, start=options.get("start", ""))
     console.run()
