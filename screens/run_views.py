@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections import defaultdict
@@ -12,6 +13,7 @@ from engine.contract.runs import EventView, GraphNode, RunDetail, StepView
 from screens import chrome
 from screens.acts import REGISTRY, key_of, shown_key
 from screens.model import age
+from screens.places import ONE
 from screens.widgets.clean import clean_lines
 from screens.widgets.parts import Part
 from screens.widgets.rows import Cells
@@ -208,6 +210,9 @@ def why(detail: RunDetail, now: float, blocked: str) -> list[list[Part]]:
 def _verbs(names: Iterable[str]) -> list[Part]:
     out: list[Part] = []
     for name in names:
+        noun = name.partition(".")[0]
+        if name not in REGISTRY and noun in ONE and ONE[noun].screen:  # its acts are known once its screen is
+            importlib.import_module(ONE[noun].screen.partition(":")[0])
         act = REGISTRY.get(name)
         if out:
             out.append(", ")

@@ -539,7 +539,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir(mode=0o700)
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("a small disk has to be mounted, and that takes root")
-    options = ["-t", "tmpfs", "-o", "size=3m,mode=700", "tmpfs", str(folder)]
+    options = ["-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", str(folder)]
     if subprocess.run(["mount", *options], capture_output=True, timeout=10, check=False).returncode != 0:
         pytest.skip("mounting is not permitted here")
     try:

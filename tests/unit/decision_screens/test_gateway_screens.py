@@ -104,7 +104,7 @@ async def test_no_gateway_says_what_to_do(at: At) -> None:
 async def test_the_fleet_says_what_is_wrong_with_gateways_and_leads_there(at: At) -> None:
     async with at("fleet", client=client()) as desk:
         assert "Gateways: 1 WRONG HOST KEY, 1 away, 1 session open." in desk.text.replace("\n", "")
-        await desk.press("w")
+        await desk.press("W")
         assert "HOST KEY CHANGED" in desk.text
 
 
