@@ -9,6 +9,7 @@ import msgspec
 
 from engine.capabilities.desk import Args, Desk, DeskVerb, Foreseen, Name, Short
 from engine.capabilities.ports import ActionError
+from engine.capabilities.records import RecordError
 from engine.capabilities.tickets.merging import decided
 from engine.capabilities.tickets.turns import turn
 from engine.contract.cases import CASE_OVER, CaseView
@@ -16,6 +17,8 @@ from engine.contract.tickets import LINK_OVER, TICKET_FIELDS, TicketConflict, Ti
 
 Json = Any
 Choice = Literal["", "ours", "theirs"]
+TRIES = 4
+"""Times a person's choice is written anew because a comparison of both wrote the link meanwhile."""
 TICKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._#-]{0,99}")
 
 
@@ -151,15 +154,36 @@ def _chosen(desk: Desk, link: TicketLink, args: Resolve) -> dict[str, tuple[Tick
 
 async def _resolve(desk: Desk, link: TicketLink, args: Resolve) -> Json:
     chosen = _chosen(desk, link, args)
+    for last in (False,) * (TRIES - 1) + (True,):
+        try:
+            settled = await _settled(desk, link, chosen)
+        except RecordError as error:
+            if error.error != "Conflict" or last:
+                raise
+        else:
+            return await _go(desk, settled)
+        link = await desk.records.get("ticket_link", link.id) or link  # a comparison wrote it down meanwhile
+        again = _chosen(desk, link, args)
+        for name, (conflict, _) in again.items():
+            was = chosen[name][0]
+            if (conflict.ours, conflict.theirs) != (was.ours, was.theirs):
+                said = f"{conflict.ours or 'nothing'} here and {conflict.theirs or 'nothing'} there"
+                desk.refuse("conflict", f"{link.id}: {name} is {said} by now", "look at it again and choose", name)
+        chosen = again
+    raise AssertionError("the last try ends or raises")
+
+
+async def _settled(desk: Desk, link: TicketLink, chosen: dict[str, tuple[TicketConflict, str]]) -> TicketLink:
+    """Written only on the link that was read: what a comparison noted meanwhile is not lost."""
     agreed = msgspec.to_builtins(link.agreed)
     agreed |= {name: msgspec.to_builtins(decided(conflict, choice)) for name, (conflict, choice) in chosen.items()}
     left = [msgspec.to_builtins(one) for one in link.conflicts if one.field not in chosen]
     said = ", ".join(f"{name}: {choice}" for name, (_, choice) in chosen.items())
-    changed = await desk.records.change(
+    found: TicketLink = await desk.records.change(
         "ticket_link", link.id, set={"agreed": agreed, "conflicts": left}, reason=f"{desk.person} chose {said}",
         expect=link.rev,
     )  # fmt: skip
-    return await _go(desk, changed)
+    return found
 
 
 async def _resolve_foreseen(desk: Desk, link: TicketLink, args: Resolve) -> Foreseen:

@@ -147,14 +147,16 @@ class Ground:
     def pack(self, name: str) -> dict[str, Any]:
         return self.policy
 
-    async def do(self, person: str, verb: str, target: str = "", roles: tuple[str, ...] = (), **args: Any) -> Any:
-        """A verb as the door would call it."""
+    async def do(
+        self, person: str, verb: str, target: str = "", roles: tuple[str, ...] = (), *, stale: Any = None, **args: Any
+    ) -> Any:
+        """A verb as the door would call it. `stale`: the record as the door read it, a change ago."""
         import msgspec
 
         self._requests += 1
         found = self._verbs[verb]
         desk = Desk(self, person, roles, f"request-{self._requests}")
-        record = await desk.records.get(found.kind, target) if found.kind else None
+        record = stale or (await desk.records.get(found.kind, target) if found.kind else None)
         assert record is not None or not found.kind, f"no {found.kind} {target}"
         return await found.do(desk, record, msgspec.convert(args, found.args))
 

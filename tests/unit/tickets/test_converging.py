@@ -127,6 +127,33 @@ async def test_what_is_chosen_while_both_are_compared_stands(ground: TicketGroun
     assert ground.ticket(link).priority == "P1" and ground.link(link).state == "synced"
 
 
+async def test_a_choice_stands_although_a_comparison_was_written_just_before(ground: TicketGround) -> None:
+    case, link = await linked(ground)
+    await ground.do("cy", "case.weigh", case, impact=1, urgency=1, reason="a second robot")
+    ground.tracker.set(ground.ticket(link).id, priority="P3")
+    await ground.sync(case=case)
+    read = ground.link(link)
+    await ground.do("cy", "case.note", case, text="both wheels")
+    await ground.sync(case=case)
+    assert ground.link(link).rev > read.rev
+    await ground.do("cy", "ticket.resolve", link, stale=read, priority="ours")
+    await ground.sync(link=link, fresh=True)
+    assert ground.ticket(link).priority == "P1" and ground.link(link).state == "synced"
+
+
+async def test_a_choice_between_what_stands_no_more_is_refused(ground: TicketGround) -> None:
+    case, link = await linked(ground)
+    await ground.do("cy", "case.weigh", case, impact=1, urgency=1, reason="a second robot")
+    ground.tracker.set(ground.ticket(link).id, priority="P3")
+    await ground.sync(case=case)
+    read = ground.link(link)
+    ground.tracker.set(ground.ticket(link).id, priority="P4")
+    await ground.sync(case=case)
+    with pytest.raises(Refusal, match="priority is P1 here and P4 there by now") as refused:
+        await ground.do("cy", "ticket.resolve", link, stale=read, priority="theirs")
+    assert refused.value.field == "priority" and ground.case(case).priority == 1
+
+
 async def test_let_go_while_both_are_compared_it_stays_so(ground: TicketGround) -> None:
     case, link = await linked(ground)
     await ground.do("cy", "case.weigh", case, impact=1, urgency=1, reason="a second robot")
