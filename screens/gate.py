@@ -183,7 +183,7 @@ class GateScreen(Travels):
             return Reason("this question is about no rollout")
         if act.name == "gate.knew" and not any(not vote.refused for vote in detail.votes):
             return Reason("nobody has voted on it")
-        if act.name == "gate.next" and inbox.after(self, self.gate) is None:
+        if act.name == "gate.next" and inbox.after(self, detail.gate) is None:
             return Reason("no other question waits for you", "Esc goes back")
         if not act.command:
             return None
@@ -267,8 +267,8 @@ class GateScreen(Travels):
 
     def done(self, act: Act, answer: CommandAnswer) -> None:
         self.refetch()
-        if act.name in gate_acts.DECISIONS:
-            following = inbox.after(self, self.gate)
+        if act.name in gate_acts.DECISIONS and self.detail is not None:
+            following = inbox.after(self, self.detail.gate)
             said: list[Any] = [(f"\u2713 {act.verb} ", "strong"), self.gate]
             if following is None:
                 said.append("  nothing else waits for you")
@@ -319,7 +319,7 @@ class GateScreen(Travels):
         self.travel_to_last("VoteCast")
 
     def act_gate_next(self) -> None:
-        following = inbox.after(self, self.gate)
+        following = inbox.after(self, self.detail.gate) if self.detail is not None else None
         if following is not None:
             self.dismiss_or_pop()
             self.console.open("gate", following.id)

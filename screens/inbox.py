@@ -32,13 +32,12 @@ def waiting(screen: QScreen, *, without: str = "") -> list[GateSummary]:
     ]
 
 
-def after(screen: QScreen, gate: str) -> GateSummary | None:
-    """The next one to answer after this: the one behind it in the list, else from the top."""
-    known = order(screen.model.gates.values())
-    rest = waiting(screen, without=gate)
-    here = next((place for place, one in enumerate(known) if one.id == gate), -1)
-    behind = {one.id for one in known[here + 1 :]}
-    return next((one for one in rest if one.id in behind), rest[0] if rest else None)
+def after(screen: QScreen, gate: GateSummary) -> GateSummary | None:
+    """The next one to answer after this: the one behind it by deadline, else from the top. Just answered, it may be
+    closed and gone from the list already: that must not change which one comes next."""
+    rest = waiting(screen, without=gate.id)
+    behind = (one for one in rest if (one.expires_at, one.id) > (gate.expires_at, gate.id))
+    return next(behind, rest[0] if rest else None)
 
 
 # -- what this person did with it ---------------------------------------------------------------------------------------

@@ -37,6 +37,14 @@ class Desk:
             await self.pilot.press(key)
         await self.settle()
 
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Something that follows from a key by more than one step."""
+        for _ in range(500):
+            if condition():
+                return
+            await self.pilot.pause(0.02)
+        raise AssertionError(f"it did not come to be:\n{self.text}")
+
     async def write(self, text: str) -> None:
         await self.pilot.press(*["space" if character == " " else character for character in text])
         await self.settle()

@@ -53,7 +53,7 @@ async def test_the_next_question_after_each_decision(at: At) -> None:
         assert desk.sent("gate.abstain")[0].args == {"reason": "I built it"}
         assert "2 left; Enter next:" in desk.text
         await desk.press("enter")
-        assert desk.console.screen.gate == waiting[2]
+        await desk.until(lambda: getattr(desk.console.screen, "gate", "") == waiting[2])
         await desk.press("escape")
         assert "wait for you" in desk.text, "the questions were not piled up behind each other"
 
